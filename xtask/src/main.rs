@@ -1,0 +1,3 @@
+//! The repository's own tool; see `cargo xtask --help`.
+
+fn main() {}
