@@ -1,0 +1,27 @@
+//! Bounds that more than one crate needs. Each has its reason; what happens when it is met stands with it.
+
+/// Longest name of a queue, exchange, routing key or consumer tag, in bytes. AMQP 0-9-1 carries names as short strings
+/// (255 bytes), the tightest of the protocols that allow free text. Longer names are refused as invalid.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Largest message (envelope and body) unless configured otherwise, in bytes. RabbitMQ's default body limit is 16 MiB;
+/// ActiveMQ and Service Bus premium allow about 100 MB. Larger messages are refused with the protocol's own error.
+pub const MESSAGE_BYTES_MAX_DEFAULT: u64 = 128 * 1024 * 1024;
+
+/// Deepest nesting of lists and maps in header values. Deeper ones are refused: no real client comes near, and decoding recurses.
+pub const VALUE_DEPTH_MAX: usize = 32;
+
+/// Highest message priority. RabbitMQ allows 255 per queue, JMS 9.
+pub const PRIORITY_MAX: u8 = 255;
+
+/// Most entries of dead-letter history kept on a message: one per queue and reason, newest first, so a cycle cannot make it grow for ever.
+pub const HISTORY_ENTRIES_MAX: usize = 64;
+
+/// Most messages one browse page carries, so that a page is answered within one step of the partition.
+pub const BROWSE_PAGE_MAX: u32 = 1_000;
+
+/// Most messages one fetch returns.
+pub const FETCH_MAX: u32 = 10_000;
+
+/// Most requests in one atomic group; larger transactions are refused before anything of them happens.
+pub const GROUP_REQUESTS_MAX: usize = 100_000;
