@@ -1,0 +1,290 @@
+//! Building batches: records go straight into the buffer that is later written with one call, and the
+//! checksum is computed once over it. The partition thread builds, the journal's thread appends.
+
+use crate::frame::{
+    ALIGN_BYTES, BATCH_BYTES_MAX, BATCH_MAGIC, BATCH_VERSION, CRC_FROM, HEADER_BYTES, RECORD_BYTES_MAX,
+    RECORD_HEADER_BYTES, crc32c,
+};
+use crate::{Epoch, JournalError, Location, Position};
+
+/// Zero bytes behind each sealed batch. A file journal writes as many of them as fill the last page, so
+/// that the file system never has to read a page of a recycled segment before it can write into it.
+pub const SLACK_BYTES: usize = 4096;
+/// A returned buffer above this is dropped, so that one huge message does not stay in memory for ever.
+const BUFFER_BYTES_KEPT_MAX: usize = 4 << 20;
+/// Returned buffers kept: one being filled, one being written, one on its way back.
+const BUFFERS_KEPT_MAX: usize = 3;
+
+/// Builds one batch after the other.
+///
+/// ```
+/// # use baton_journal::{BatchBuilder, Epoch, Position};
+/// let mut builder = BatchBuilder::new(Epoch(7), Position::START);
+/// let location = builder.record(|buf| buf.extend_from_slice(b"a fact"))?;
+/// let batch = builder.finish();
+/// assert_eq!(location.len_bytes, 6);
+/// assert_eq!(builder.base(), batch.end()); // where the next batch begins is known at once
+/// builder.recycle(batch); // when it has been appended: its buffer is used again
+/// # Ok::<(), baton_journal::JournalError>(())
+/// ```
+#[derive(Debug)]
+pub struct BatchBuilder {
+    epoch: Epoch,
+    base: Position,
+    buf: Vec<u8>,
+    record_count: u32,
+    essential: bool,
+    spare: Vec<Vec<u8>>,
+}
+
+impl BatchBuilder {
+    /// A builder whose first batch begins at `base`.
+    #[must_use]
+    pub fn new(epoch: Epoch, base: Position) -> Self {
+        let mut builder =
+            Self { epoch, base, buf: Vec::new(), record_count: 0, essential: false, spare: Vec::new() };
+        builder.begin(base);
+        builder
+    }
+
+    /// Position of the batch that is being built.
+    #[must_use]
+    pub fn base(&self) -> Position {
+        self.base
+    }
+
+    /// Whether no record was added yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.record_count == 0
+    }
+
+    /// Number of records so far.
+    #[must_use]
+    pub fn record_count(&self) -> u32 {
+        self.record_count
+    }
+
+    /// Bytes the batch would have if it were finished now, header and padding included.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.buf.len().next_multiple_of(ALIGN_BYTES)
+    }
+
+    /// Adds a record: `fill` appends its payload to the buffer (and must not touch what is already in
+    /// it). Returns where the payload will be; parts of it are found with [`Location::part`].
+    ///
+    /// # Errors
+    /// `TooLarge` beyond [`RECORD_BYTES_MAX`] or when the batch would pass [`BATCH_BYTES_MAX`]; the record is then not added.
+    pub fn record(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> Result<Location, JournalError> {
+        let start = self.buf.len();
+        let payload_from = start + RECORD_HEADER_BYTES;
+        self.buf.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
+        fill(&mut self.buf);
+        let len = self.buf.len().saturating_sub(payload_from);
+        if len > RECORD_BYTES_MAX || self.len_bytes() > BATCH_BYTES_MAX {
+            self.buf.truncate(start);
+            let bytes_max = if len > RECORD_BYTES_MAX { RECORD_BYTES_MAX } else { BATCH_BYTES_MAX };
+            return Err(JournalError::TooLarge { bytes: len as u64, bytes_max: bytes_max as u64 });
+        }
+        let len_bytes = u32::try_from(len).expect("RECORD_BYTES_MAX fits 32 bits");
+        self.put(start, &len_bytes.to_le_bytes());
+        self.record_count += 1;
+        Ok(Location { position: self.base.plus(payload_from as u64), len_bytes })
+    }
+
+    /// Marks the batch being built as essential: it may use the space that is kept in reserve when the
+    /// disk is full. For batches that only acknowledge, expire or remove. Ends with the batch.
+    pub fn mark_essential(&mut self) {
+        self.essential = true;
+    }
+
+    /// Seals the batch and begins the next one right behind it.
+    pub fn finish(&mut self) -> SealedBatch {
+        let payload_bytes =
+            u32::try_from(self.buf.len() - HEADER_BYTES).expect("BATCH_BYTES_MAX fits 32 bits");
+        let (base, epoch, record_count) = (self.base, self.epoch, self.record_count);
+        self.put(0, &BATCH_MAGIC);
+        self.put(8, &BATCH_VERSION.to_le_bytes());
+        self.put(12, &payload_bytes.to_le_bytes());
+        self.put(16, &base.0.to_le_bytes());
+        self.put(24, &epoch.0.to_le_bytes());
+        self.put(32, &record_count.to_le_bytes());
+        let crc = crc32c(self.buf.get(CRC_FROM..).expect("begin() made room for the header"));
+        self.put(4, &crc.to_le_bytes());
+
+        let framed_bytes = self.len_bytes();
+        self.buf.resize(framed_bytes + SLACK_BYTES, 0);
+        let buf = std::mem::replace(&mut self.buf, self.spare.pop().unwrap_or_default());
+        let sealed = SealedBatch { buf, framed_bytes, base, epoch, record_count, essential: self.essential };
+        self.begin(sealed.end());
+        sealed
+    }
+
+    /// Throws away what was added and begins again at `base`: after an append was refused, the
+    /// batch that was built behind the refused one has the wrong positions.
+    pub fn restart(&mut self, base: Position) {
+        self.begin(base);
+    }
+
+    /// Takes back the buffer of a batch that is no longer needed.
+    pub fn recycle(&mut self, batch: SealedBatch) {
+        if batch.buf.capacity() <= BUFFER_BYTES_KEPT_MAX && self.spare.len() < BUFFERS_KEPT_MAX {
+            self.spare.push(batch.buf);
+        }
+    }
+
+    fn begin(&mut self, base: Position) {
+        self.base = base;
+        self.record_count = 0;
+        self.essential = false;
+        self.buf.clear();
+        self.buf.resize(HEADER_BYTES, 0);
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.buf
+            .get_mut(at..at + bytes.len())
+            .expect("only bytes that exist are filled in")
+            .copy_from_slice(bytes);
+    }
+}
+
+/// A batch ready to be written: contiguous, checksummed, never changed again.
+#[derive(Debug)]
+pub struct SealedBatch {
+    buf: Vec<u8>,
+    framed_bytes: usize,
+    base: Position,
+    epoch: Epoch,
+    record_count: u32,
+    essential: bool,
+}
+
+impl SealedBatch {
+    /// Where it belongs.
+    #[must_use]
+    pub fn base(&self) -> Position {
+        self.base
+    }
+
+    /// Where the batch after it belongs.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.base.plus(self.framed_bytes as u64)
+    }
+
+    /// The writer it was built for.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub fn record_count(&self) -> u32 {
+        self.record_count
+    }
+
+    /// Whether it may use the reserve.
+    #[must_use]
+    pub fn is_essential(&self) -> bool {
+        self.essential
+    }
+
+    /// The bytes to be stored.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes_with_slack(0)
+    }
+
+    /// The bytes to be stored and up to [`SLACK_BYTES`] zeros behind them, which belong to no batch.
+    #[must_use]
+    pub fn bytes_with_slack(&self, slack_bytes: usize) -> &[u8] {
+        let to = self.framed_bytes + slack_bytes.min(SLACK_BYTES);
+        self.buf.get(..to).expect("finish() added the slack")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{BatchDefect, check_batch, each_record, read_header};
+
+    fn sample(records: &[&[u8]]) -> (SealedBatch, Vec<Location>) {
+        let mut builder = BatchBuilder::new(Epoch(9), Position(4096));
+        let locations =
+            records.iter().map(|r| builder.record(|buf| buf.extend_from_slice(r)).unwrap()).collect();
+        (builder.finish(), locations)
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_at_the_location_it_was_given() {
+        let records: [&[u8]; 4] = [b"one", b"", b"three three", &[7; 5000]];
+        let (batch, locations) = sample(&records);
+        let header = read_header(batch.bytes(), Position(4096), Epoch(9)).unwrap();
+        check_batch(batch.bytes(), &header).unwrap();
+        let mut seen = Vec::new();
+        each_record(batch.bytes(), &header, &mut |l, p| {
+            seen.push((l, p.to_vec()));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen.len(), 4);
+        for ((location, payload), (expected, record)) in seen.iter().zip(locations.iter().zip(records)) {
+            assert_eq!(location, expected);
+            assert_eq!(payload, record);
+            let at = (location.position.0 - 4096) as usize;
+            assert_eq!(&batch.bytes()[at..at + record.len()], record);
+        }
+        assert_eq!(batch.bytes().len() % ALIGN_BYTES, 0);
+        assert_eq!(header.framed_bytes(), batch.bytes().len() as u64);
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        let (batch, _) = sample(&[b"some", b"records of ours"]);
+        let payload_end = HEADER_BYTES + 4 + 4 + 4 + 15;
+        for bit in 0..payload_end * 8 {
+            let mut bytes = batch.bytes().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let judged = read_header(&bytes, Position(4096), Epoch(9)).and_then(|h| check_batch(&bytes, &h));
+            assert!(judged.is_err(), "bit {bit} went unnoticed");
+        }
+    }
+
+    #[test]
+    fn a_batch_counts_only_at_its_place_and_for_its_writer() {
+        let (batch, _) = sample(&[b"x"]);
+        assert!(matches!(
+            read_header(batch.bytes(), Position(4104), Epoch(9)),
+            Err(BatchDefect::Stale { base: Position(4096), .. })
+        ));
+        assert!(matches!(
+            read_header(batch.bytes(), Position(4096), Epoch(8)),
+            Err(BatchDefect::Stale { .. })
+        ));
+    }
+
+    #[test]
+    fn buffers_come_back_clean_and_batches_join() {
+        let mut builder = BatchBuilder::new(Epoch(1), Position(0));
+        builder.record(|b| b.extend_from_slice(&[0xff; 3000])).unwrap();
+        builder.mark_essential();
+        let first = builder.finish();
+        assert!(first.is_essential());
+        let end = first.end();
+        builder.recycle(first);
+        builder.record(|b| b.push(1)).unwrap();
+        let second = builder.finish();
+        builder.record(|b| b.push(2)).unwrap();
+        let third = builder.finish();
+        assert!(!second.is_essential());
+        assert_eq!(second.base(), end);
+        assert_eq!(third.base(), second.end());
+        assert_eq!(third.bytes().len(), 48);
+        assert!(third.bytes_with_slack(SLACK_BYTES)[45..].iter().all(|b| *b == 0));
+        builder.restart(end);
+        assert_eq!((builder.base(), builder.is_empty()), (end, true));
+    }
+}

@@ -1,0 +1,498 @@
+//! The contract as a test suite. Each function takes a [`Factory`] and panics with what is wrong; the tests of
+//! every journal implementation call [`run`]. Only what all of them promise is here: torn writes, full disks
+//! and locks are tested where they can happen.
+
+#![allow(clippy::unwrap_used, reason = "a test suite: a panic is the finding")]
+
+use std::thread;
+
+use crate::{
+    BatchBuilder, Journal, JournalError, JournalErrorKind, Location, Opened, Position, Recovery, SnapshotSink,
+};
+
+/// Segment size that the factory should configure: small, so that the suite crosses many segments.
+pub const SEGMENT_BYTES: u64 = SEGMENT as u64;
+const SEGMENT: usize = 16 << 10;
+
+/// Opens one journal: the first time it is empty, later it holds what the dropped one before had appended.
+pub type Opener = Box<dyn FnMut() -> Result<Opened, JournalError>>;
+/// Makes a new, empty journal's [`Opener`].
+pub type Factory<'a> = dyn FnMut() -> Opener + 'a;
+
+/// Runs the whole suite.
+///
+/// # Panics
+/// When the implementation breaks the contract; the message says how.
+pub fn run(factory: &mut Factory<'_>) {
+    empty_journal(&mut factory());
+    order_survives_reopening(&mut factory());
+    positions_are_known_in_advance(&mut factory());
+    locations_read_back(&mut factory());
+    scan_walks_whole_batches(&mut factory());
+    wrong_batches_are_refused(&mut factory());
+    second_writer_is_excluded(&mut factory());
+    epochs_differ(&mut factory());
+    snapshots_bound_replay(&mut factory());
+    snapshots_are_atomic(&mut factory());
+    snapshot_streams_many_records(&mut factory());
+    segments_go_whole(&mut factory());
+    huge_batch(&mut factory());
+    callback_errors_pass_through(&mut factory());
+    readers_run_beside_the_writer(&mut factory());
+    many_reopenings(&mut factory());
+}
+
+type Records = Vec<(Location, Vec<u8>)>;
+
+fn open(opener: &mut Opener) -> (Box<dyn Journal>, Box<dyn Recovery>) {
+    let opened = opener().expect("opens");
+    (opened.journal, opened.recovery)
+}
+
+fn replayed(recovery: &mut dyn Recovery) -> Records {
+    let mut records = Vec::new();
+    recovery
+        .replay(&mut |location, payload| {
+            records.push((location, payload.to_vec()));
+            Ok(())
+        })
+        .expect("replays");
+    records
+}
+
+/// A payload that is a function of its number, between 0 and about 700 bytes.
+fn payload(n: usize) -> Vec<u8> {
+    format!("record {n} ").bytes().cycle().take(n * 37 % 701).collect()
+}
+
+/// Appends `batches` batches of 1 to 5 records and returns the records.
+fn fill(journal: &mut dyn Journal, builder: &mut BatchBuilder, batches: usize) -> Records {
+    let mut records = Vec::new();
+    for batch in 0..batches {
+        for n in 0..=batch % 5 {
+            let bytes = payload(batch * 5 + n);
+            let location = builder.record(|buf| buf.extend_from_slice(&bytes)).unwrap();
+            records.push((location, bytes));
+        }
+        let sealed = builder.finish();
+        let end = journal.append(&sealed).expect("appends");
+        assert_eq!(end, sealed.end(), "append returns the end of the batch");
+        assert_eq!(journal.end(), end);
+        builder.recycle(sealed);
+    }
+    records
+}
+
+/// A new journal holds nothing and begins at position 0.
+///
+/// # Panics
+/// When that is not so.
+pub fn empty_journal(opener: &mut Opener) {
+    for _ in 0..2 {
+        let (journal, mut recovery) = open(opener);
+        assert_eq!(journal.end(), Position::START);
+        assert_eq!(recovery.end(), Position::START);
+        assert_eq!(recovery.snapshot_position(), None);
+        assert_eq!(recovery.torn_tail(), None);
+        assert!(replayed(recovery.as_mut()).is_empty());
+        recovery.read_snapshot(&mut |_| panic!("there is no snapshot")).unwrap();
+        let segments = journal.housekeeping().segments();
+        assert_eq!(segments.len(), 1, "one segment is always active");
+        assert!(segments.iter().all(|s| !s.sealed && s.base == s.end));
+    }
+}
+
+/// What was appended is replayed, in order, at the same locations; appending goes on behind it.
+///
+/// # Panics
+/// When that is not so.
+pub fn order_survives_reopening(opener: &mut Opener) {
+    let mut expected = Records::new();
+    for _ in 0..3 {
+        let (mut journal, mut recovery) = open(opener);
+        assert_eq!(recovery.end(), journal.end());
+        assert!(replayed(recovery.as_mut()) == expected, "replay differs from what was appended");
+        let mut builder = journal.batch_builder();
+        expected.extend(fill(journal.as_mut(), &mut builder, 40));
+        assert_eq!(journal.sync().unwrap(), journal.end());
+        assert_eq!(journal.durable(), journal.end());
+    }
+    let (journal, mut recovery) = open(opener);
+    assert!(replayed(recovery.as_mut()) == expected, "replay differs from what was appended");
+    assert!(journal.housekeeping().segments().len() > 2, "the suite should cross segments");
+}
+
+/// Batches built ahead fit, also across segments.
+///
+/// # Panics
+/// When that is not so.
+pub fn positions_are_known_in_advance(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let mut batches = Vec::new();
+    let mut expected = Records::new();
+    for n in 0..100 {
+        let bytes = payload(n + 10);
+        let location = builder.record(|buf| buf.extend_from_slice(&bytes)).unwrap();
+        expected.push((location, bytes));
+        batches.push(builder.finish());
+    }
+    for batch in &batches {
+        journal.append(batch).expect("a batch built in advance fits");
+    }
+    drop(journal);
+    let (_, mut recovery) = open(opener);
+    assert!(replayed(recovery.as_mut()) == expected, "replay differs from what was appended");
+}
+
+/// Locations, and parts of them, read back; nothing is read beyond the end.
+///
+/// # Panics
+/// When that is not so.
+pub fn locations_read_back(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let mut records = fill(journal.as_mut(), &mut builder, 60);
+    let check = |journal: &dyn Journal, records: &Records| {
+        let reader = journal.reader();
+        let mut buf = vec![1, 2, 3];
+        for (location, bytes) in records {
+            assert!(reader.read(*location).unwrap() == *bytes, "read at {location:?} differs");
+            if let Some(part) = location.part(3, 4) {
+                reader.read_into(part, &mut buf).unwrap();
+                assert_eq!(Some(buf.as_slice()), bytes.get(3..7));
+            }
+        }
+        let beyond = Location { position: journal.end(), len_bytes: 1 };
+        assert_eq!(reader.read(beyond).unwrap_err().kind(), JournalErrorKind::NotFound);
+        let far = Location { position: journal.end().plus(1 << 40), len_bytes: 1 };
+        assert_eq!(reader.read(far).unwrap_err().kind(), JournalErrorKind::NotFound);
+        let across = Location { position: Position(journal.end().0 - 8), len_bytes: 16 };
+        assert_eq!(reader.read(across).unwrap_err().kind(), JournalErrorKind::NotFound);
+    };
+    check(journal.as_ref(), &records);
+    drop(journal);
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    records.extend(fill(journal.as_mut(), &mut builder, 10));
+    check(journal.as_ref(), &records);
+}
+
+/// A scan from any batch boundary yields the records from there, up to the limit, and says where it stopped.
+///
+/// # Panics
+/// When that is not so.
+pub fn scan_walks_whole_batches(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let mut boundaries = vec![Position::START];
+    let mut all = Records::new();
+    for _ in 0..30 {
+        all.extend(fill(journal.as_mut(), &mut builder, 2));
+        boundaries.push(journal.end());
+    }
+    let reader = journal.reader();
+    for (i, from) in boundaries.iter().enumerate() {
+        for until in boundaries.iter().skip(i).step_by(7).copied().chain([Position(u64::MAX)]) {
+            let mut got = Records::new();
+            let reached = reader
+                .scan(*from, until, &mut |location, payload| {
+                    got.push((location, payload.to_vec()));
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(reached, until.min(journal.end()));
+            let within = |location: Location| location.position >= *from && location.position < until;
+            let expected: Records = all.iter().filter(|(l, _)| within(*l)).cloned().collect();
+            assert!(got == expected, "scan from {from} until {until} differs");
+        }
+    }
+    let inside = Position(boundaries.get(3).unwrap().0 + 8);
+    let error = reader.scan(inside, Position(u64::MAX), &mut |_, _| Ok(())).unwrap_err();
+    assert_eq!(error.kind(), JournalErrorKind::Corrupt, "a scan from inside a batch must be noticed");
+}
+
+/// A batch for another place or another opening is refused, and nothing changes.
+///
+/// # Panics
+/// When that is not so.
+pub fn wrong_batches_are_refused(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    builder.record(|b| b.push(1)).unwrap();
+    let first = builder.finish();
+    builder.record(|b| b.push(2)).unwrap();
+    let second = builder.finish();
+    assert_eq!(journal.append(&second).unwrap_err().kind(), JournalErrorKind::Bug);
+    journal.append(&first).unwrap();
+    assert_eq!(journal.append(&first).unwrap_err().kind(), JournalErrorKind::Bug);
+    drop(journal);
+    let (mut journal, mut recovery) = open(opener);
+    assert_eq!(replayed(recovery.as_mut()).len(), 1);
+    assert_eq!(journal.append(&second).unwrap_err().kind(), JournalErrorKind::Bug, "of an earlier opening");
+}
+
+/// While one journal is open, a second cannot be.
+///
+/// # Panics
+/// When it can.
+pub fn second_writer_is_excluded(opener: &mut Opener) {
+    let (journal, _) = open(opener);
+    let error = opener().err().expect("a second opening must fail");
+    assert_eq!(error.kind(), JournalErrorKind::Conflict);
+    drop(journal);
+    open(opener);
+}
+
+/// Each opening has an epoch of its own.
+///
+/// # Panics
+/// When two are alike.
+pub fn epochs_differ(opener: &mut Opener) {
+    let mut epochs: Vec<u64> = (0..5).map(|_| open(opener).0.epoch().0).collect();
+    epochs.sort_unstable();
+    epochs.dedup();
+    assert_eq!(epochs.len(), 5);
+}
+
+fn snapshot(journal: &dyn Journal, content: &[&[u8]]) -> Result<(), JournalError> {
+    let mut write = |sink: &mut dyn SnapshotSink| content.iter().try_for_each(|record| sink.record(record));
+    journal.housekeeping().write_snapshot(journal.end(), &mut write)
+}
+
+fn snapshot_records(recovery: &mut dyn Recovery) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    recovery
+        .read_snapshot(&mut |record| {
+            records.push(record.to_vec());
+            Ok(())
+        })
+        .expect("the snapshot reads");
+    records
+}
+
+/// Replay starts at the newest snapshot, whose content comes back.
+///
+/// # Panics
+/// When that is not so.
+pub fn snapshots_bound_replay(opener: &mut Opener) {
+    for round in 0..4u8 {
+        let (mut journal, mut recovery) = open(opener);
+        let mut builder = journal.batch_builder();
+        if round > 0 {
+            assert_eq!(snapshot_records(recovery.as_mut()), [b"state".to_vec(), vec![], vec![round - 1]]);
+            assert_eq!(replayed(recovery.as_mut()).len(), 3);
+        }
+        fill(journal.as_mut(), &mut builder, 25);
+        snapshot(journal.as_ref(), &[b"old", b"state"]).unwrap();
+        fill(journal.as_mut(), &mut builder, 25);
+        snapshot(journal.as_ref(), &[b"state", b"", &[round]]).unwrap();
+        assert_eq!(journal.housekeeping().snapshot_position(), Some(journal.end()));
+        fill(journal.as_mut(), &mut builder, 2);
+    }
+}
+
+/// A snapshot that is not finished, or is refused, changes nothing.
+///
+/// # Panics
+/// When it does.
+pub fn snapshots_are_atomic(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    fill(journal.as_mut(), &mut builder, 5);
+    let at = journal.end();
+    snapshot(journal.as_ref(), &[b"good"]).unwrap();
+    fill(journal.as_mut(), &mut builder, 5);
+    let given_up = || JournalError::NotUnderstood { position: at, why: "given up".to_owned() };
+    let result = journal.housekeeping().write_snapshot(journal.end(), &mut |sink| {
+        sink.record(b"half a state")?;
+        Err(given_up())
+    });
+    assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Invalid);
+    let housekeeping = journal.housekeeping();
+    let beyond = journal.end().plus(8);
+    for refused in [beyond, at, Position::START] {
+        let result = housekeeping.write_snapshot(refused, &mut |sink| sink.record(b"bad"));
+        assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Bug, "snapshot at {refused}");
+    }
+    assert_eq!(housekeeping.snapshot_position(), Some(at));
+    drop((journal, housekeeping));
+    let (_, mut recovery) = open(opener);
+    assert_eq!(recovery.snapshot_position(), Some(at));
+    assert_eq!(snapshot_records(recovery.as_mut()), [b"good".to_vec()]);
+}
+
+/// A snapshot of many and of large records comes back as it went in.
+///
+/// # Panics
+/// When it does not.
+pub fn snapshot_streams_many_records(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    fill(journal.as_mut(), &mut builder, 3);
+    let record = |n: usize| match n {
+        777 => vec![7; 3 << 20],
+        _ => payload(n),
+    };
+    let mut write = |sink: &mut dyn SnapshotSink| (0..3000).try_for_each(|n| sink.record(&record(n)));
+    journal.housekeeping().write_snapshot(journal.end(), &mut write).unwrap();
+    drop(journal);
+    let (_, mut recovery) = open(opener);
+    let mut n = 0;
+    recovery
+        .read_snapshot(&mut |bytes| {
+            assert!(bytes == record(n), "record {n} of the snapshot differs");
+            n += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(n, 3000);
+    assert!(replayed(recovery.as_mut()).is_empty());
+}
+
+/// Only sealed segments that a snapshot covers can be removed; then they are gone, and the rest stays.
+///
+/// # Panics
+/// When that is not so.
+pub fn segments_go_whole(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let records = fill(journal.as_mut(), &mut builder, 150);
+    let housekeeping = journal.housekeeping();
+    let segments = housekeeping.segments();
+    assert!(segments.len() >= 5, "the suite wants several segments, not {}", segments.len());
+    for pair in segments.windows(2) {
+        let [a, b] = pair else { unreachable!("windows of two") };
+        assert_eq!(a.end, b.base);
+        assert!(a.sealed);
+    }
+    let (first, third) = (*segments.first().unwrap(), *segments.get(2).unwrap());
+    let active = *segments.last().unwrap();
+    assert!(!active.sealed && active.end == journal.end());
+    let kind = |base| housekeeping.remove_segment(base).unwrap_err().kind();
+    assert_eq!(kind(first.base), JournalErrorKind::Conflict, "not covered by a snapshot");
+    snapshot(journal.as_ref(), &[b"all"]).unwrap();
+    assert_eq!(kind(active.base), JournalErrorKind::Conflict, "active");
+    assert_eq!(kind(first.base.plus(8)), JournalErrorKind::Conflict, "unknown");
+    for gone in [third, first] {
+        housekeeping.remove_segment(gone.base).unwrap();
+        assert_eq!(kind(gone.base), JournalErrorKind::Conflict, "already removed");
+    }
+    let check = |journal: &dyn Journal| {
+        let reader = journal.reader();
+        for (location, bytes) in &records {
+            let gone =
+                [first, third].iter().any(|s| location.position >= s.base && location.position < s.end);
+            match reader.read(*location) {
+                Ok(read) => assert!(!gone && read == *bytes),
+                Err(error) => assert!(gone && error.kind() == JournalErrorKind::NotFound),
+            }
+        }
+        let reached = reader.scan(first.end, Position(u64::MAX), &mut |_, _| Ok(())).unwrap();
+        assert_eq!(reached, third.base, "a scan stops at a hole");
+        let error = reader.scan(first.base, Position(u64::MAX), &mut |_, _| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), JournalErrorKind::NotFound);
+    };
+    check(journal.as_ref());
+    drop((journal, housekeeping));
+    let (mut journal, mut recovery) = open(opener);
+    assert!(replayed(recovery.as_mut()).is_empty());
+    check(journal.as_ref());
+    let mut builder = journal.batch_builder();
+    fill(journal.as_mut(), &mut builder, 50);
+    check(journal.as_ref());
+}
+
+/// A batch larger than a segment is taken, and so are those around it.
+///
+/// # Panics
+/// When that is not so.
+pub fn huge_batch(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let mut expected = Records::new();
+    for size in [10, 5 * SEGMENT, 20, 7 * SEGMENT + 1, 30] {
+        let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
+        let location = builder.record(|buf| buf.extend_from_slice(&bytes)).unwrap();
+        expected.push((location, bytes));
+        journal.append(&builder.finish()).unwrap();
+    }
+    drop(journal);
+    let (journal, mut recovery) = open(opener);
+    assert!(replayed(recovery.as_mut()) == expected, "replay differs from what was appended");
+    let reader = journal.reader();
+    for (location, bytes) in expected {
+        assert!(reader.read(location).unwrap() == bytes);
+    }
+}
+
+/// An error of a callback ends the call and comes out unchanged.
+///
+/// # Panics
+/// When it does not.
+pub fn callback_errors_pass_through(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    fill(journal.as_mut(), &mut builder, 5);
+    snapshot(journal.as_ref(), &[b"a", b"b"]).unwrap();
+    fill(journal.as_mut(), &mut builder, 5);
+    drop(journal);
+    let (_, mut recovery) = open(opener);
+    let refuse = || JournalError::NotUnderstood { position: Position(1), why: "no".to_owned() };
+    let mut calls = 0;
+    let result = recovery.replay(&mut |_, _| {
+        calls += 1;
+        Err(refuse())
+    });
+    assert_eq!((result.unwrap_err().kind(), calls), (JournalErrorKind::Invalid, 1));
+    let result = recovery.read_snapshot(&mut |_| {
+        calls += 1;
+        Err(refuse())
+    });
+    assert_eq!((result.unwrap_err().kind(), calls), (JournalErrorKind::Invalid, 2));
+}
+
+/// Readers on other threads see whole, right bytes while the writer appends.
+///
+/// # Panics
+/// When they do not.
+pub fn readers_run_beside_the_writer(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let (to_readers, from_writer) = std::sync::mpsc::channel::<Records>();
+    let reader = journal.reader();
+    let reading = thread::spawn(move || {
+        let mut count = 0usize;
+        for records in from_writer {
+            for (location, bytes) in records {
+                assert!(reader.read(location).unwrap() == bytes);
+                count += 1;
+            }
+        }
+        count
+    });
+    let mut written = 0;
+    for _ in 0..20 {
+        let records = fill(journal.as_mut(), &mut builder, 10);
+        written += records.len();
+        to_readers.send(records).unwrap();
+    }
+    drop(to_readers);
+    assert_eq!(reading.join().expect("the reader found nothing wrong"), written);
+}
+
+/// Opening again and again, with and without an append in between, loses and invents nothing.
+///
+/// # Panics
+/// When it does.
+pub fn many_reopenings(opener: &mut Opener) {
+    let mut expected = Records::new();
+    for round in 0..12 {
+        let (mut journal, mut recovery) = open(opener);
+        assert!(replayed(recovery.as_mut()) == expected, "round {round}: replay differs");
+        if round % 3 != 0 {
+            let mut builder = journal.batch_builder();
+            expected.extend(fill(journal.as_mut(), &mut builder, 1));
+        }
+    }
+}
