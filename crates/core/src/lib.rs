@@ -1,0 +1,20 @@
+//! The queue machine, the routing machine and the catalog: what a partition *is*, without anything it runs on.
+//!
+//! ```text
+//!  (now, connection, Request) ──▶ Machine::step ──▶ Record ──▶ Machine::apply    (state)
+//!                                      │              └──────▶ Store::append     (journal)
+//!                                      └────────────▶ Effect                     (to connections, once durable)
+//! ```
+//!
+//! [`record`] has the facts, [`codec`] their bytes, [`machine`] the entry point. There is no clock, no I/O, no thread,
+//! no randomness and no protocol here; `engine` calls it, tests and the simulation call it the same way.
+
+pub mod codec;
+pub mod context;
+pub mod machine;
+pub mod record;
+pub mod snapshot;
+
+pub use context::{Appended, Context, Effect, Store, Stored};
+pub use machine::Machine;
+pub use record::Record;
