@@ -111,6 +111,14 @@ pub enum Record {
         /// It is durable.
         durable: bool,
     },
+    /// The partition was recovered: no connection from before lives, so linked leases have ended as failures (those that are
+    /// then spent have records of their own behind this one), and fencing numbers go on from `generation` × 2^40.
+    Recovered {
+        /// How often this partition has been recovered, this time included.
+        generation: u32,
+        /// When.
+        at: Time,
+    },
     /// A key was parked or blocked, or let go.
     KeyHeld {
         /// Which queue.
@@ -148,6 +156,8 @@ pub struct Enqueued {
     pub at: Time,
     /// The message.
     pub message: Message,
+    /// What happened to it before, if this is no new message but one that came from a place that did not survive a restart.
+    pub overlay: Option<Arc<Overlay>>,
     /// Where it is now.
     pub places: SmallVec<[Place; 1]>,
     /// It and its queues survive a restart.
@@ -182,8 +192,10 @@ pub struct Leased {
     pub fence: Fence,
     /// When.
     pub at: Time,
-    /// When the leases end; `None`: when their link goes.
+    /// When the leases end at the latest.
     pub until: Option<Time>,
+    /// They also end when their link goes.
+    pub linked: bool,
     /// Which messages, in the order they were leased.
     pub seqs: Runs,
     /// They are durable.
@@ -306,7 +318,8 @@ impl Record {
             Self::QueueChanged { .. }
             | Self::QueueDeleted { .. }
             | Self::ExchangeDeleted { .. }
-            | Self::Unbound { .. } => true,
+            | Self::Unbound { .. }
+            | Self::Recovered { .. } => true,
             Self::Enqueued(enqueued) => enqueued.durable,
             Self::Leased(leased) => leased.durable,
             Self::Released(released) => released.durable,

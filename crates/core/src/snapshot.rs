@@ -68,6 +68,8 @@ pub struct EntryItem {
     pub expires_at: Option<Time>,
     /// The lease, if it is in flight.
     pub fence: Fence,
+    /// The lease also ends when its link goes.
+    pub linked: bool,
     /// Priority.
     pub priority: u8,
     /// Ordering key.

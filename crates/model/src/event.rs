@@ -221,6 +221,8 @@ pub enum Reply {
     Subscribed {
         /// Which.
         consumer: ConsumerId,
+        /// The session it holds, if it asked for one.
+        session: Option<Name>,
     },
     /// The consumer is stopped; no delivery follows.
     Unsubscribed {

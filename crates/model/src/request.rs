@@ -212,10 +212,21 @@ pub struct Subscribe {
     pub priority: i32,
     /// The only consumer of the queue.
     pub exclusive: bool,
+    /// In a queue of sessions ([`crate::policy::KeyMode::Session`]): lock this one for as long as the consumer lives.
+    pub session: Option<SessionSelect>,
     /// Longest a linked lease may last, milliseconds; `None`: as the queue says.
     pub linked_lease_ms_max: Option<u64>,
     /// For humans, in `explain`: the consumer tag.
     pub label: Name,
+}
+
+/// Which session a consumer locks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SessionSelect {
+    /// The free session whose first message waits longest. Refused with `MessageNotFound` when there is none.
+    Next,
+    /// This one, whether it has messages or not. Refused with `QueueLocked` when another consumer holds it.
+    Key(Name),
 }
 
 /// Take messages once.
