@@ -1,0 +1,30 @@
+//! AMQP 0-9-1 with RabbitMQ's extensions, without sockets, clock or threads.
+//!
+//! Here: the codec (frames, methods, tables, properties, contents), the same for server and client, zero-copy over
+//! [`bytes`]. Not here: sockets and time (the driver in `net`), queues (`core`). Called by the session and by tests,
+//! benches and fuzz targets that need an AMQP peer.
+//!
+//! ```text
+//!  bytes ── frame ──▶ Frame ── content::Assembler ──▶ Command (a method, with its content if it has one)
+//!  bytes ◀── frame::write_method / content::write_content ── a method, raw properties, a body
+//! ```
+
+pub mod codes;
+pub mod content;
+pub mod error;
+pub mod frame;
+pub mod limits;
+pub mod methods;
+pub mod properties;
+pub mod short_str;
+pub mod table;
+mod wire;
+
+pub use codes::{ReplyCode, Severity};
+pub use content::{Assembler, Command, Content, ContentHeader};
+pub use error::{EncodeError, WireError};
+pub use frame::{Frame, FrameDecoder, FrameType, ProtocolHeader};
+pub use methods::Method;
+pub use properties::{Properties, RawProperties};
+pub use short_str::{ShortRef, ShortStr};
+pub use table::{FieldTable, FieldValue, Table, TableRef, ValueRef};
