@@ -1,1 +1,182 @@
+//! Tests of `content`: whole messages by hand, bodies in one and many frames, limits, frames out of turn.
 
+use super::*;
+use crate::codes::ReplyCode;
+use crate::frame::FrameDecoder;
+use crate::methods::{basic, channel};
+use crate::properties::Properties;
+use crate::short_str::ShortStr;
+
+fn publish(key: &str) -> basic::Publish {
+    basic::Publish { routing_key: ShortStr::new(key).unwrap(), ..Default::default() }
+}
+
+fn frames(bytes: BytesMut) -> Vec<Frame> {
+    let mut bytes = bytes.freeze();
+    let decoder = FrameDecoder::new(0);
+    std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect()
+}
+
+fn frame(frame_type: FrameType, payload: &[u8]) -> Frame {
+    Frame { frame_type, channel: 1, payload: Bytes::copy_from_slice(payload) }
+}
+
+fn header(class_id: u16, weight: u16, body_bytes: u64) -> Frame {
+    let mut payload = BytesMut::new();
+    payload.put_u16(class_id);
+    payload.put_u16(weight);
+    payload.put_u64(body_bytes);
+    payload.put_u16(0);
+    frame(FrameType::Header, &payload)
+}
+
+fn publish_frame() -> Frame {
+    let mut out = BytesMut::new();
+    frame::write_method(&mut out, 1, &publish("q"));
+    frames(out).remove(0)
+}
+
+#[test]
+fn a_publish_by_hand() {
+    let bytes: &[u8] = &[
+        1, 0, 1, 0, 0, 0, 10, 0, 60, 0, 40, 0, 0, 0, 1, b'q', 0, 206, // method
+        2, 0, 1, 0, 0, 0, 15, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x10, 0, 2, 206, // header
+        3, 0, 1, 0, 0, 0, 2, b'h', b'i', 206, // body
+    ];
+    let properties = Properties { delivery_mode: Some(2), ..Properties::default() }.encode();
+    let mut out = BytesMut::new();
+    write_content(&mut out, 1, 0, &publish("q"), &properties, b"hi").unwrap();
+    assert_eq!(out, bytes);
+    let borrowed = PublishRef {
+        exchange: ShortRef::from_static(""),
+        routing_key: ShortRef::from_static("q"),
+        mandatory: false,
+    };
+    let mut again = BytesMut::new();
+    write_content(&mut again, 1, 0, &borrowed, &properties, b"hi").unwrap();
+    assert_eq!(again, bytes);
+
+    let mut assembler = Assembler::new(u64::MAX);
+    let mut got = Vec::new();
+    for frame in frames(out) {
+        got.extend(assembler.push(frame).unwrap());
+    }
+    let body = Bytes::from_static(b"hi");
+    assert_eq!(got, [Command::Content(publish("q").into(), Content { properties, body })]);
+}
+
+#[test]
+fn deliver_by_reference_equals_the_generated_one() {
+    let whole = basic::Deliver {
+        consumer_tag: ShortStr::from_static("c"),
+        delivery_tag: 9,
+        redelivered: true,
+        exchange: ShortStr::from_static("x"),
+        routing_key: ShortStr::from_static("k"),
+    };
+    let borrowed = DeliverRef {
+        consumer_tag: whole.consumer_tag.as_short(),
+        delivery_tag: 9,
+        redelivered: true,
+        exchange: whole.exchange.as_short(),
+        routing_key: whole.routing_key.as_short(),
+    };
+    let (mut a, mut b) = (BytesMut::new(), BytesMut::new());
+    frame::write_method(&mut a, 3, &whole);
+    frame::write_method(&mut b, 3, &borrowed);
+    assert_eq!(a, b);
+}
+
+#[test]
+fn bodies_split_and_join() {
+    for body_len in [0, 1, 4, 8, 9, 16, 17, 1000] {
+        let body: Vec<u8> = (0..body_len).map(|n: u32| n.to_be_bytes()[3]).collect();
+        let mut out = BytesMut::new();
+        write_content(&mut out, 1, 40, &publish("q"), &RawProperties::EMPTY, &body).unwrap();
+        let frames = frames(out);
+        assert_eq!(frames.len(), 2 + body.len().div_ceil(32));
+        let mut assembler = Assembler::new(u64::MAX);
+        let mut got = Vec::new();
+        for frame in frames {
+            assert!(frame.payload.len() <= 32, "a frame of 40 bytes carries 32");
+            got.extend(assembler.push(frame).unwrap());
+        }
+        let Some(Command::Content(_, content)) = got.pop() else { panic!("no content") };
+        assert_eq!(content.body, body);
+        assert!(!assembler.is_mid_content());
+    }
+}
+
+#[test]
+fn a_body_in_one_frame_is_not_copied() {
+    let body = Bytes::from(vec![7; 1024]);
+    let mut assembler = Assembler::new(u64::MAX);
+    assembler.push(publish_frame()).unwrap();
+    assembler.push(header(60, 0, 1024)).unwrap();
+    let frame = Frame { frame_type: FrameType::Body, channel: 1, payload: body.clone() };
+    let Some(Command::Content(_, content)) = assembler.push(frame).unwrap() else { panic!("no content") };
+    assert_eq!(content.body.as_ptr(), body.as_ptr());
+}
+
+#[test]
+fn an_announced_size_alone_allocates_nothing() {
+    let mut assembler = Assembler::new(u64::MAX);
+    assembler.push(publish_frame()).unwrap();
+    assembler.push(header(60, 0, MESSAGE_BYTES_HARD_MAX)).unwrap();
+    assert_eq!(assembler.held_bytes(), 0);
+    assembler.push(frame(FrameType::Body, &[0; 100])).unwrap();
+    assert!(assembler.held_bytes() <= 100 * BODY_RESERVE_FACTOR);
+    assembler.reset();
+    assert!(!assembler.is_mid_content());
+}
+
+#[test]
+fn over_the_configured_limit_is_read_and_reported() {
+    let mut assembler = Assembler::new(10);
+    assembler.push(publish_frame()).unwrap();
+    assembler.push(header(60, 0, 11)).unwrap();
+    assert_eq!(assembler.push(frame(FrameType::Body, &[0; 6])).unwrap(), None);
+    assert_eq!(assembler.held_bytes(), 0);
+    let done = assembler.push(frame(FrameType::Body, &[0; 5])).unwrap().unwrap();
+    let method = publish("q").into();
+    assert_eq!(done, Command::TooLarge { method, body_bytes: 11, body_bytes_max: 10 });
+    let mut out = BytesMut::new();
+    frame::write_method(&mut out, 1, &channel::Close::default());
+    let next = assembler.push(frames(out).remove(0)).unwrap();
+    assert!(matches!(next, Some(Command::Method(_))));
+}
+
+#[test]
+fn frames_out_of_turn_have_their_codes() {
+    let body = || frame(FrameType::Body, &[0; 3]);
+    let cases: [(&[Frame], ReplyCode, (u16, u16)); 9] = [
+        (&[body()], ReplyCode::UnexpectedFrame, (0, 0)),
+        (&[header(60, 0, 1)], ReplyCode::UnexpectedFrame, (0, 0)),
+        (&[publish_frame(), body()], ReplyCode::UnexpectedFrame, (60, 40)),
+        (&[publish_frame(), publish_frame()], ReplyCode::UnexpectedFrame, (60, 40)),
+        (&[publish_frame(), header(50, 0, 1)], ReplyCode::UnexpectedFrame, (60, 40)),
+        (&[publish_frame(), header(60, 1, 1)], ReplyCode::UnexpectedFrame, (60, 40)),
+        (&[publish_frame(), header(60, 0, 2), body()], ReplyCode::FrameError, (60, 40)),
+        (&[publish_frame(), header(60, 0, u64::MAX)], ReplyCode::FrameError, (60, 40)),
+        (&[publish_frame(), header(60, 0, 9), publish_frame()], ReplyCode::UnexpectedFrame, (60, 40)),
+    ];
+    for (frames, code, method) in cases {
+        let mut assembler = Assembler::new(u64::MAX);
+        let results: Vec<_> = frames.iter().map(|frame| assembler.push(frame.clone())).collect();
+        let (last, before) = results.split_last().unwrap();
+        assert!(before.iter().all(|result| result == &Ok(None)));
+        let error = last.as_ref().unwrap_err();
+        assert_eq!((error.reply_code(), error.failing_method()), (code, method), "{error}");
+    }
+    let cut = ContentHeader::decode(&Bytes::from_static(&[0; 11])).unwrap_err();
+    assert_eq!(cut.reply_code(), ReplyCode::FrameError);
+}
+
+#[test]
+fn properties_over_frame_max_are_refused_before_writing() {
+    let mut out = BytesMut::new();
+    let properties = RawProperties::from_raw(Bytes::from(vec![0; 21]));
+    let result = write_content(&mut out, 1, 40, &publish("q"), &properties, b"body");
+    assert_eq!(result, Err(EncodeError::PropertiesTooLarge { bytes: 41, frame_bytes_max: 40 }));
+    assert!(out.is_empty());
+}

@@ -1,0 +1,119 @@
+//! Targets for the codec of AMQP 0-9-1. Not here: its session.
+
+use std::collections::BTreeMap;
+
+use baton_dialect_amqp091::content::write_content;
+use baton_dialect_amqp091::frame::write_any_method;
+use baton_dialect_amqp091::methods::{Basic, basic};
+use baton_dialect_amqp091::{
+    Assembler, Command, Content, FieldTable, Frame, FrameDecoder, Method, ProtocolHeader, TableRef, WireError,
+};
+use bytes::{Bytes, BytesMut};
+
+/// Splits the input in reads of the size in its first byte, and compares with splitting it whole.
+pub fn frames(data: &[u8]) {
+    let Some((&read_bytes, stream)) = data.split_first() else { return };
+    let _ = ProtocolHeader::detect(stream);
+    let decoder = FrameDecoder::default();
+
+    let mut whole = Bytes::copy_from_slice(stream);
+    let mut expected = Vec::new();
+    let expected_end = loop {
+        match decoder.decode(&mut whole) {
+            Ok(Some(frame)) => expected.push(frame),
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    let consumed: usize = expected.iter().map(|frame| frame.payload.len() + 8).sum();
+    assert_eq!(consumed + whole.len(), stream.len(), "bytes were lost or read twice");
+
+    let (got, got_end) = split_in_reads(&decoder, stream, usize::from(read_bytes).max(1));
+    assert_eq!(got, expected);
+    assert_eq!(got_end, expected_end);
+}
+
+fn split_in_reads(
+    decoder: &FrameDecoder,
+    stream: &[u8],
+    read_bytes: usize,
+) -> (Vec<Frame>, Option<WireError>) {
+    let mut buffer = BytesMut::new();
+    let mut got = Vec::new();
+    for read in stream.chunks(read_bytes) {
+        buffer.extend_from_slice(read);
+        loop {
+            match decoder.batch(&mut buffer) {
+                Ok(Some(batch)) => got.extend(batch),
+                Ok(None) => break,
+                Err(error) => return (got, Some(error)),
+            }
+        }
+        let wanted = decoder.wanted_bytes(&buffer);
+        assert!(wanted <= 8192 + 8, "a head made us want {wanted} bytes");
+    }
+    (got, None)
+}
+
+/// Reads the input as the payload of a method frame; what can be read must survive writing and reading again.
+pub fn method_roundtrip(data: &[u8]) {
+    let payload = Bytes::copy_from_slice(data);
+    let Ok(method) = Method::decode(&payload) else { return };
+    let mut out = BytesMut::new();
+    write_any_method(&mut out, 3, &method);
+    let frame = FrameDecoder::new(0).decode(&mut out.freeze()).unwrap().unwrap();
+    assert_eq!(frame.payload.len(), payload.len(), "{}", method.name());
+    assert_eq!(Method::decode(&frame.payload).unwrap(), method);
+    if let Method::Basic(Basic::Consume(basic::Consume { arguments, .. })) = &method {
+        table(arguments.as_bytes());
+    }
+}
+
+/// Reads the input as the entries of a table; checking and copying must agree, and the copy must be stable.
+pub fn table(data: &[u8]) {
+    let borrowed = TableRef::from_raw(data);
+    let owned = FieldTable::from_ref(borrowed);
+    assert_eq!(borrowed.check().err(), owned.as_ref().err().cloned());
+    let Ok(owned) = owned else { return };
+    let encoded = owned.encode();
+    assert_eq!(encoded.as_bytes().len(), data.len(), "same widths, same length");
+    let again = FieldTable::from_ref(encoded.as_table()).unwrap();
+    assert_eq!(again.encode(), encoded);
+}
+
+/// Feeds frames to assemblers; what comes out whole must survive being written and assembled again.
+pub fn content(data: &[u8]) {
+    let mut stream = Bytes::copy_from_slice(data);
+    let decoder = FrameDecoder::new(1 << 16);
+    let mut channels: BTreeMap<u16, Assembler> = BTreeMap::new();
+    while let Ok(Some(frame)) = decoder.decode(&mut stream) {
+        let assembler = channels.entry(frame.channel).or_insert_with(|| Assembler::new(4096));
+        match assembler.push(frame) {
+            Ok(Some(Command::Content(method, content))) => reassemble(&method, &content),
+            Ok(_) => {}
+            Err(_) => return,
+        }
+        assert!(assembler.held_bytes() <= 8 * data.len(), "more memory than was sent");
+    }
+}
+
+fn reassemble(method: &Method, content: &Content) {
+    assert!(content.body.len() <= 4096);
+    let Ok(view) = content.properties.check() else { return };
+    let properties = view.encode();
+    assert_eq!(properties.view().unwrap(), view);
+    let Method::Basic(Basic::Publish(publish)) = method else { return };
+    let mut out = BytesMut::new();
+    if write_content(&mut out, 9, 1 << 12, publish, &properties, &content.body).is_err() {
+        return;
+    }
+    let mut stream = out.freeze();
+    let mut assembler = Assembler::new(4096);
+    let mut last = None;
+    while let Some(frame) = FrameDecoder::new(1 << 12).decode(&mut stream).unwrap() {
+        assert!(last.is_none(), "a frame after the last");
+        last = assembler.push(frame).unwrap();
+    }
+    let body = content.body.clone();
+    assert_eq!(last, Some(Command::Content(method.clone(), Content { properties, body })));
+}

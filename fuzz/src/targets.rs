@@ -1,0 +1,22 @@
+//! The table of all targets. To add one: write a function `fn(&[u8])` in a module of this package, add a line here, put
+//! at least one good input into `corpus/<name>/`, and (for nightly) a four-line file into `cargo-fuzz/fuzz_targets/`.
+//! Read by `main.rs`.
+
+use crate::amqp;
+
+/// One fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Name on the command line, and of its folder in `corpus/`.
+    pub name: &'static str,
+    /// Panics if a promise is broken.
+    pub run: fn(&[u8]),
+}
+
+/// All targets, in the order they run.
+pub const TARGETS: &[Target] = &[
+    Target { name: "amqp_frames", run: amqp::frames },
+    Target { name: "amqp_method_roundtrip", run: amqp::method_roundtrip },
+    Target { name: "amqp_table", run: amqp::table },
+    Target { name: "amqp_content", run: amqp::content },
+];
