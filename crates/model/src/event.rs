@@ -15,7 +15,7 @@ use crate::route::{Binding, ExchangePolicy};
 /// One event.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Answer to a publish that had a token.
+    /// Answer to a publish that asked for one, or that was refused.
     Published {
         /// The publish's.
         token: Token,
@@ -24,8 +24,8 @@ pub enum Event {
     },
     /// A mandatory message that reached no queue. Comes before its `Published`.
     Returned {
-        /// The publish's, if it had one.
-        token: Option<Token>,
+        /// The publish's.
+        token: Token,
         /// As sent.
         exchange: Name,
         /// As sent.

@@ -116,8 +116,11 @@ pub enum Request {
 /// Send a message to an exchange; the empty exchange name reaches the queue whose name is the key.
 #[derive(Clone, Debug)]
 pub struct Publish {
-    /// `Some`: answer with [`crate::event::Event::Published`] when it is durable (or at once if it is transient), or refused.
-    pub token: Option<Token>,
+    /// Echoed in [`crate::event::Event::Published`], which comes when the message is refused, and if `confirm`
+    /// also when it is accepted: durable, or at once if it is transient.
+    pub token: Token,
+    /// Whether acceptance is answered.
+    pub confirm: bool,
     /// The exchange.
     pub exchange: Name,
     /// The routing key.
