@@ -6,53 +6,46 @@ use baton_dialect_amqp091::content::write_content;
 use baton_dialect_amqp091::frame::write_any_method;
 use baton_dialect_amqp091::methods::{Basic, basic};
 use baton_dialect_amqp091::{
-    Assembler, Command, Content, FieldTable, Frame, FrameDecoder, Method, ProtocolHeader, TableRef, WireError,
+    Assembler, Command, Content, FieldTable, FrameDecoder, FrameType, Method, ProtocolHeader, TableRef,
+    WireError,
 };
 use bytes::{Bytes, BytesMut};
+
+/// Type, channel and payload of a frame, to be kept.
+type Kept = (FrameType, u16, Bytes);
 
 /// Splits the input in reads of the size in its first byte, and compares with splitting it whole.
 pub fn frames(data: &[u8]) {
     let Some((&read_bytes, stream)) = data.split_first() else { return };
     let _ = ProtocolHeader::detect(stream);
-    let decoder = FrameDecoder::default();
-
-    let mut whole = Bytes::copy_from_slice(stream);
-    let mut expected = Vec::new();
-    let expected_end = loop {
-        match decoder.decode(&mut whole) {
-            Ok(Some(frame)) => expected.push(frame),
-            Ok(None) => break None,
-            Err(error) => break Some(error),
-        }
-    };
-    let consumed: usize = expected.iter().map(|frame| frame.payload.len() + 8).sum();
-    assert_eq!(consumed + whole.len(), stream.len(), "bytes were lost or read twice");
-
-    let (got, got_end) = split_in_reads(&decoder, stream, usize::from(read_bytes).max(1));
-    assert_eq!(got, expected);
-    assert_eq!(got_end, expected_end);
+    let (whole, whole_end, rest) = split_in_reads(stream, stream.len().max(1));
+    let consumed: usize = whole.iter().map(|(_, _, payload)| payload.len() + 8).sum();
+    assert_eq!(consumed + rest, stream.len(), "bytes were lost or read twice");
+    assert!(whole.iter().all(|(_, _, payload)| payload.len() <= 8192));
+    let (got, got_end, _) = split_in_reads(stream, usize::from(read_bytes).max(1));
+    assert_eq!((got, got_end), (whole, whole_end));
 }
 
-fn split_in_reads(
-    decoder: &FrameDecoder,
-    stream: &[u8],
-    read_bytes: usize,
-) -> (Vec<Frame>, Option<WireError>) {
+/// The frames, the error that ended them, and how many bytes were left.
+fn split_in_reads(stream: &[u8], read_bytes: usize) -> (Vec<Kept>, Option<WireError>, usize) {
+    let decoder = FrameDecoder::default();
     let mut buffer = BytesMut::new();
     let mut got = Vec::new();
     for read in stream.chunks(read_bytes) {
         buffer.extend_from_slice(read);
         loop {
             match decoder.batch(&mut buffer) {
-                Ok(Some(batch)) => got.extend(batch),
+                Ok(Some(batch)) => {
+                    got.extend(batch.iter().map(|f| (f.frame_type, f.channel, f.payload.to_shared())));
+                }
                 Ok(None) => break,
-                Err(error) => return (got, Some(error)),
+                Err(error) => return (got, Some(error), buffer.len()),
             }
         }
         let wanted = decoder.wanted_bytes(&buffer);
         assert!(wanted <= 8192 + 8, "a head made us want {wanted} bytes");
     }
-    (got, None)
+    (got, None, buffer.len())
 }
 
 /// Reads the input as the payload of a method frame; what can be read must survive writing and reading again.
@@ -61,9 +54,10 @@ pub fn method_roundtrip(data: &[u8]) {
     let Ok(method) = Method::decode(&payload) else { return };
     let mut out = BytesMut::new();
     write_any_method(&mut out, 3, &method);
-    let frame = FrameDecoder::new(0).decode(&mut out.freeze()).unwrap().unwrap();
+    let batch = FrameDecoder::new(0).batch(&mut out).unwrap().unwrap();
+    let frame = batch.iter().next().unwrap();
     assert_eq!(frame.payload.len(), payload.len(), "{}", method.name());
-    assert_eq!(Method::decode(&frame.payload).unwrap(), method);
+    assert_eq!(Method::decode(frame.payload).unwrap(), method);
     if let Method::Basic(Basic::Consume(basic::Consume { arguments, .. })) = &method {
         table(arguments.as_bytes());
     }
@@ -83,10 +77,9 @@ pub fn table(data: &[u8]) {
 
 /// Feeds frames to assemblers; what comes out whole must survive being written and assembled again.
 pub fn content(data: &[u8]) {
-    let mut stream = Bytes::copy_from_slice(data);
-    let decoder = FrameDecoder::new(1 << 16);
     let mut channels: BTreeMap<u16, Assembler> = BTreeMap::new();
-    while let Ok(Some(frame)) = decoder.decode(&mut stream) {
+    let Ok(Some(batch)) = FrameDecoder::new(1 << 16).batch(&mut BytesMut::from(data)) else { return };
+    for frame in &batch {
         let assembler = channels.entry(frame.channel).or_insert_with(|| Assembler::new(4096));
         match assembler.push(frame) {
             Ok(Some(Command::Content(method, content))) => reassemble(&method, &content),
@@ -107,10 +100,10 @@ fn reassemble(method: &Method, content: &Content) {
     if write_content(&mut out, 9, 1 << 12, publish, &properties, &content.body).is_err() {
         return;
     }
-    let mut stream = out.freeze();
+    let batch = FrameDecoder::new(1 << 12).batch(&mut out).unwrap().unwrap();
     let mut assembler = Assembler::new(4096);
     let mut last = None;
-    while let Some(frame) = FrameDecoder::new(1 << 12).decode(&mut stream).unwrap() {
+    for frame in &batch {
         assert!(last.is_none(), "a frame after the last");
         last = assembler.push(frame).unwrap();
     }

@@ -193,8 +193,7 @@ fn methods_mod(classes: &[Class]) -> String {
          //! writing. Not here: what a method does, and content (`content`). Called by `content`, `frame` and the session.\n//!\n",
     );
     out += HEADER;
-    out +=
-        "\nuse bytes::{Bytes, BytesMut};\n\nuse crate::error::WireError;\nuse crate::wire::FieldReader;\n\n";
+    out += "\nuse bytes::BytesMut;\n\nuse crate::error::WireError;\nuse crate::frame::Payload;\nuse crate::wire::FieldReader;\n\n";
     let mut sorted: Vec<&Class> = classes.iter().collect();
     sorted.sort_by_key(|class| &class.module);
     for class in &sorted {
@@ -212,7 +211,7 @@ fn methods_mod(classes: &[Class]) -> String {
     out += "}\n\nimpl Method {\n";
     out += "    /// Reads the payload of a method frame: class, method and all fields.\n    ///\n    /// # Errors\n    \
             /// [`WireError`] for an unknown method, fields too short or too long, a name that is not UTF-8.\n";
-    out += "    pub fn decode(payload: &Bytes) -> Result<Self, WireError> {\n";
+    out += "    pub fn decode<'a>(payload: impl Into<Payload<'a>>) -> Result<Self, WireError> {\n        let payload = payload.into();\n";
     out += "        if payload.len() < 4 {\n            \
             return Err(WireError::FramePayload { what: \"method\", payload_bytes: payload.len() });\n        }\n";
     out += "        let mut fields = FieldReader::new(payload);\n        let class_id = fields.short()?;\n        \

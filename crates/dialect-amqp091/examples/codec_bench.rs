@@ -2,7 +2,12 @@
 //! `cargo run --release -p baton-dialect-amqp091 --example codec_bench`. Nanoseconds per message, best of seven rounds:
 //! for comparing two commits on one machine, not for quoting. Not part of the benchmarks that compare with peers.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command-line tool over its own data")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a command-line tool over its own data"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -10,8 +15,7 @@ use std::time::Instant;
 use baton_dialect_amqp091::content::{DeliverRef, PublishRef, write_content};
 use baton_dialect_amqp091::methods::{Basic, basic};
 use baton_dialect_amqp091::{
-    Assembler, Command, FieldTable, FrameDecoder, Method, Properties, RawProperties, ShortRef, ShortStr,
-    frame,
+    Assembler, Command, FieldTable, FrameDecoder, Method, Properties, RawProperties, ShortRef, frame,
 };
 use bytes::BytesMut;
 
@@ -73,7 +77,7 @@ fn main() {
     });
     time("decode: frames only, with filling", || {
         let mut buffer = BytesMut::from(&stream[..]);
-        for frame in FrameDecoder::new(131_072).batch(&mut buffer).unwrap().unwrap() {
+        for frame in &FrameDecoder::new(131_072).batch(&mut buffer).unwrap().unwrap() {
             black_box(frame);
         }
     });
@@ -121,7 +125,7 @@ fn put_deliver(out: &mut BytesMut, delivery_tag: u64, raw: &RawProperties, body:
 fn decode(stream: &[u8], mut each: impl FnMut(&basic::Publish, &RawProperties)) {
     let mut buffer = BytesMut::from(stream);
     let mut assembler = Assembler::new(1 << 24);
-    for frame in FrameDecoder::new(131_072).batch(&mut buffer).unwrap().unwrap() {
+    for frame in &FrameDecoder::new(131_072).batch(&mut buffer).unwrap().unwrap() {
         if let Some(Command::Content(Method::Basic(Basic::Publish(publish)), content)) =
             assembler.push(frame).unwrap()
         {

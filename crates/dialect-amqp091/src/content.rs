@@ -5,7 +5,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{EncodeError, WireError};
-use crate::frame::{self, Frame, FrameType};
+use crate::frame::{self, Frame, FrameType, Payload};
 use crate::limits::{BODY_RESERVE_FACTOR, FRAME_OVERHEAD_BYTES, MESSAGE_BYTES_HARD_MAX};
 use crate::methods::{Method, MethodFields};
 use crate::properties::RawProperties;
@@ -33,12 +33,13 @@ impl ContentHeader {
     ///
     /// # Errors
     /// [`WireError::FramePayload`] (501) if the fixed part is cut off.
-    pub fn decode(payload: &Bytes) -> Result<Self, WireError> {
+    pub fn decode<'a>(payload: impl Into<Payload<'a>>) -> Result<Self, WireError> {
+        let payload = payload.into();
         let short = || WireError::FramePayload { what: "content header", payload_bytes: payload.len() };
-        let mut cursor = Cursor::new(payload, "content header");
+        let mut cursor = Cursor::new(payload.as_bytes(), "content header");
         let mut fixed = || Some((cursor.short().ok()?, cursor.short().ok()?, cursor.longlong().ok()?));
         let (class_id, weight, body_bytes) = fixed().ok_or_else(short)?;
-        let properties = RawProperties::from_raw(payload.slice(HEADER_FIXED_BYTES..));
+        let properties = RawProperties::from_raw(payload.share(cursor.rest()));
         Ok(Self { class_id, weight, body_bytes, properties })
     }
 }
@@ -82,15 +83,21 @@ pub enum Command {
 /// ```
 #[derive(Debug)]
 pub struct Assembler {
-    state: State,
+    waits_for: WaitsFor,
+    // What is known of a half received content. Not inside `waits_for`: moving it in and out for each frame costs.
+    method: Option<Method>,
+    properties: RawProperties,
+    body_bytes: u64,
+    remaining_bytes: u64,
+    body: Gathered,
     body_bytes_max: u64,
 }
 
-#[derive(Debug)]
-enum State {
-    Idle,
-    Header(Method),
-    Body { method: Method, properties: RawProperties, body_bytes: u64, remaining_bytes: u64, body: Gathered },
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitsFor {
+    Method,
+    Header,
+    Body,
 }
 
 /// The part of a body that is there.
@@ -106,128 +113,136 @@ impl Assembler {
     /// `body_bytes_max` is the configured limit, cut to the hard one.
     #[must_use]
     pub fn new(body_bytes_max: u64) -> Self {
-        Self { state: State::Idle, body_bytes_max: body_bytes_max.min(MESSAGE_BYTES_HARD_MAX) }
+        Self {
+            waits_for: WaitsFor::Method,
+            method: None,
+            properties: RawProperties::EMPTY,
+            body_bytes: 0,
+            remaining_bytes: 0,
+            body: Gathered::Nothing,
+            body_bytes_max: body_bytes_max.min(MESSAGE_BYTES_HARD_MAX),
+        }
     }
 
     /// Whether a content is half received.
     #[must_use]
     pub fn is_mid_content(&self) -> bool {
-        !matches!(self.state, State::Idle)
+        self.waits_for != WaitsFor::Method
     }
 
     /// Bytes held for a half received body; for the connection's memory accounting.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        match &self.state {
-            State::Body { body: Gathered::Many(bytes), .. } => bytes.capacity(),
+        match &self.body {
+            Gathered::Many(bytes) => bytes.capacity(),
             _ => 0,
         }
     }
 
     /// Forgets a half received content; after the channel was closed.
     pub fn reset(&mut self) {
-        self.state = State::Idle;
+        *self = Self::new(self.body_bytes_max);
     }
 
     /// Takes the channel's next frame; a command when it completes one.
     ///
     /// # Errors
     /// [`WireError`] for a frame that may not come now or cannot be read; close the connection.
-    pub fn push(&mut self, frame: Frame) -> Result<Option<Command>, WireError> {
-        let channel = frame.channel;
-        match (std::mem::replace(&mut self.state, State::Idle), frame.frame_type) {
-            (State::Idle, FrameType::Method) => {
-                let method = Method::decode(&frame.payload)?;
+    pub fn push(&mut self, frame: Frame<'_>) -> Result<Option<Command>, WireError> {
+        match (self.waits_for, frame.frame_type) {
+            (WaitsFor::Method, FrameType::Method) => {
+                let method = Method::decode(frame.payload)?;
                 if !method.has_content() {
                     return Ok(Some(Command::Method(method)));
                 }
-                self.state = State::Header(method);
+                self.method = Some(method);
+                self.waits_for = WaitsFor::Header;
                 Ok(None)
             }
-            (State::Idle, found) => Err(unexpected("a method frame", found, channel, (0, 0))),
-            (State::Header(method), FrameType::Header) => self.header(method, &frame.payload),
-            (State::Header(method), found) => {
-                Err(unexpected("a content header frame", found, channel, method.ids()))
-            }
-            (State::Body { method, properties, body_bytes, remaining_bytes, body }, FrameType::Body) => {
-                let frame_bytes = frame.payload.len() as u64;
-                let Some(remaining_bytes) = remaining_bytes.checked_sub(frame_bytes) else {
-                    return Err(WireError::BodyOverrun {
-                        frame_bytes,
-                        remaining_bytes,
-                        method: method.ids(),
-                    });
-                };
-                let part = gather(body, frame.payload, remaining_bytes);
-                let body = match part {
-                    Part::More(body) => body,
-                    Part::Whole(body) => {
-                        return Ok(Some(Command::Content(method, Content { properties, body })));
-                    }
-                    Part::TooLarge => {
-                        let body_bytes_max = self.body_bytes_max;
-                        return Ok(Some(Command::TooLarge { method, body_bytes, body_bytes_max }));
-                    }
-                };
-                self.state = State::Body { method, properties, body_bytes, remaining_bytes, body };
-                Ok(None)
-            }
-            (State::Body { method, .. }, found) => {
-                Err(unexpected("a content body frame", found, channel, method.ids()))
-            }
+            (WaitsFor::Header, FrameType::Header) => self.header(frame.payload),
+            (WaitsFor::Body, FrameType::Body) => self.body(frame.payload),
+            (WaitsFor::Method, _) => Err(self.unexpected("a method frame", frame)),
+            (WaitsFor::Header, _) => Err(self.unexpected("a content header frame", frame)),
+            (WaitsFor::Body, _) => Err(self.unexpected("a content body frame", frame)),
         }
     }
 
-    fn header(&mut self, method: Method, payload: &Bytes) -> Result<Option<Command>, WireError> {
+    fn unexpected(&self, expected: &'static str, frame: Frame<'_>) -> WireError {
+        let found = frame.frame_type.name();
+        WireError::UnexpectedFrame { expected, found, channel: frame.channel, method: self.ids() }
+    }
+
+    /// The method whose content is being received, for errors.
+    fn ids(&self) -> (u16, u16) {
+        self.method.as_ref().map_or((0, 0), Method::ids)
+    }
+
+    fn header(&mut self, payload: Payload<'_>) -> Result<Option<Command>, WireError> {
         let header = ContentHeader::decode(payload)?;
-        let ids = method.ids();
-        if header.class_id != ids.0 || header.weight != 0 {
-            let found = if header.class_id == ids.0 { header.weight } else { header.class_id };
-            return Err(WireError::ContentClass { expected: ids.0, found, method: ids });
+        let method = self.ids();
+        if header.class_id != method.0 || header.weight != 0 {
+            let found = if header.class_id == method.0 { header.weight } else { header.class_id };
+            return Err(WireError::ContentClass { expected: method.0, found, method });
         }
         let body_bytes = header.body_bytes;
         if body_bytes > MESSAGE_BYTES_HARD_MAX {
             let body_bytes_max = MESSAGE_BYTES_HARD_MAX;
-            return Err(WireError::BodyTooLarge { body_bytes, body_bytes_max, method: ids });
+            return Err(WireError::BodyTooLarge { body_bytes, body_bytes_max, method });
         }
-        let properties = header.properties;
+        self.properties = header.properties;
         if body_bytes == 0 {
-            return Ok(Some(Command::Content(method, Content { properties, body: Bytes::new() })));
+            return Ok(self.complete(Bytes::new()));
         }
-        let body = if body_bytes > self.body_bytes_max { Gathered::Discarded } else { Gathered::Nothing };
-        self.state = State::Body { method, properties, body_bytes, remaining_bytes: body_bytes, body };
+        let discard = body_bytes > self.body_bytes_max;
+        self.body = if discard { Gathered::Discarded } else { Gathered::Nothing };
+        (self.body_bytes, self.remaining_bytes) = (body_bytes, body_bytes);
+        self.waits_for = WaitsFor::Body;
         Ok(None)
     }
-}
 
-enum Part {
-    More(Gathered),
-    Whole(Bytes),
-    TooLarge,
-}
-
-/// Adds a body frame. A body of one frame is not copied.
-fn gather(body: Gathered, piece: Bytes, remaining_bytes: u64) -> Part {
-    let last = remaining_bytes == 0;
-    match body {
-        Gathered::Discarded if last => Part::TooLarge,
-        Gathered::Discarded => Part::More(Gathered::Discarded),
-        Gathered::Nothing if last => Part::Whole(piece),
-        Gathered::Nothing => {
-            let wanted = usize::try_from(remaining_bytes).unwrap_or(usize::MAX).saturating_add(piece.len());
-            let mut bytes = BytesMut::with_capacity(wanted.min(piece.len() * BODY_RESERVE_FACTOR));
-            bytes.put_slice(&piece);
-            Part::More(Gathered::Many(bytes))
+    /// Takes a body frame. A body of one frame is not copied.
+    fn body(&mut self, piece: Payload<'_>) -> Result<Option<Command>, WireError> {
+        let frame_bytes = piece.len() as u64;
+        let remaining_bytes = self.remaining_bytes;
+        let Some(missing) = remaining_bytes.checked_sub(frame_bytes) else {
+            return Err(WireError::BodyOverrun { frame_bytes, remaining_bytes, method: self.ids() });
+        };
+        self.remaining_bytes = missing;
+        let last = missing == 0;
+        match &mut self.body {
+            Gathered::Discarded if last => {
+                let (body_bytes, body_bytes_max) = (self.body_bytes, self.body_bytes_max);
+                let method = self.method.take();
+                self.reset();
+                return Ok(method.map(|method| Command::TooLarge { method, body_bytes, body_bytes_max }));
+            }
+            Gathered::Discarded => {}
+            Gathered::Nothing if last => return Ok(self.complete(piece.to_shared())),
+            Gathered::Nothing => {
+                let whole = usize::try_from(remaining_bytes).unwrap_or(usize::MAX);
+                let reserve = whole.min(piece.len().saturating_mul(BODY_RESERVE_FACTOR));
+                let mut bytes = BytesMut::with_capacity(reserve);
+                bytes.put_slice(piece.as_bytes());
+                self.body = Gathered::Many(bytes);
+            }
+            Gathered::Many(bytes) => {
+                bytes.put_slice(piece.as_bytes());
+                if last {
+                    let body = std::mem::take(bytes).freeze();
+                    return Ok(self.complete(body));
+                }
+            }
         }
-        Gathered::Many(mut bytes) => {
-            bytes.put_slice(&piece);
-            if last { Part::Whole(bytes.freeze()) } else { Part::More(Gathered::Many(bytes)) }
-        }
+        Ok(None)
     }
-}
 
-fn unexpected(expected: &'static str, found: FrameType, channel: u16, method: (u16, u16)) -> WireError {
-    WireError::UnexpectedFrame { expected, found: found.name(), channel, method }
+    fn complete(&mut self, body: Bytes) -> Option<Command> {
+        self.waits_for = WaitsFor::Method;
+        self.body = Gathered::Nothing;
+        let properties = std::mem::take(&mut self.properties);
+        // There always is a method after `WaitsFor::Method`; without one there is nothing to report.
+        self.method.take().map(|method| Command::Content(method, Content { properties, body }))
+    }
 }
 
 /// Appends method, header and body frames of one content, the body split to the peer's frame-max (0: no limit).

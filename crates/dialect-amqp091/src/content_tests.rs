@@ -11,17 +11,30 @@ fn publish(key: &str) -> basic::Publish {
     basic::Publish { routing_key: ShortStr::new(key).unwrap(), ..Default::default() }
 }
 
-fn frames(bytes: BytesMut) -> Vec<Frame> {
-    let mut bytes = bytes.freeze();
-    let decoder = FrameDecoder::new(0);
-    std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect()
+/// A frame on channel 1 that owns its payload.
+#[derive(Clone)]
+struct Owned {
+    frame_type: FrameType,
+    payload: Bytes,
 }
 
-fn frame(frame_type: FrameType, payload: &[u8]) -> Frame {
-    Frame { frame_type, channel: 1, payload: Bytes::copy_from_slice(payload) }
+impl Assembler {
+    fn take(&mut self, frame: &Owned) -> Result<Option<Command>, WireError> {
+        self.push(Frame { frame_type: frame.frame_type, channel: 1, payload: (&frame.payload).into() })
+    }
 }
 
-fn header(class_id: u16, weight: u16, body_bytes: u64) -> Frame {
+fn frames(mut bytes: BytesMut) -> Vec<Owned> {
+    let batch = FrameDecoder::new(0).batch(&mut bytes).unwrap().unwrap();
+    assert!(bytes.is_empty());
+    batch.iter().map(|f| Owned { frame_type: f.frame_type, payload: f.payload.to_shared() }).collect()
+}
+
+fn frame(frame_type: FrameType, payload: &[u8]) -> Owned {
+    Owned { frame_type, payload: Bytes::copy_from_slice(payload) }
+}
+
+fn header(class_id: u16, weight: u16, body_bytes: u64) -> Owned {
     let mut payload = BytesMut::new();
     payload.put_u16(class_id);
     payload.put_u16(weight);
@@ -30,7 +43,7 @@ fn header(class_id: u16, weight: u16, body_bytes: u64) -> Frame {
     frame(FrameType::Header, &payload)
 }
 
-fn publish_frame() -> Frame {
+fn publish_frame() -> Owned {
     let mut out = BytesMut::new();
     frame::write_method(&mut out, 1, &publish("q"));
     frames(out).remove(0)
@@ -59,7 +72,7 @@ fn a_publish_by_hand() {
     let mut assembler = Assembler::new(u64::MAX);
     let mut got = Vec::new();
     for frame in frames(out) {
-        got.extend(assembler.push(frame).unwrap());
+        got.extend(assembler.take(&frame).unwrap());
     }
     let body = Bytes::from_static(b"hi");
     assert_eq!(got, [Command::Content(publish("q").into(), Content { properties, body })]);
@@ -99,7 +112,7 @@ fn bodies_split_and_join() {
         let mut got = Vec::new();
         for frame in frames {
             assert!(frame.payload.len() <= 32, "a frame of 40 bytes carries 32");
-            got.extend(assembler.push(frame).unwrap());
+            got.extend(assembler.take(&frame).unwrap());
         }
         let Some(Command::Content(_, content)) = got.pop() else { panic!("no content") };
         assert_eq!(content.body, body);
@@ -111,20 +124,20 @@ fn bodies_split_and_join() {
 fn a_body_in_one_frame_is_not_copied() {
     let body = Bytes::from(vec![7; 1024]);
     let mut assembler = Assembler::new(u64::MAX);
-    assembler.push(publish_frame()).unwrap();
-    assembler.push(header(60, 0, 1024)).unwrap();
-    let frame = Frame { frame_type: FrameType::Body, channel: 1, payload: body.clone() };
-    let Some(Command::Content(_, content)) = assembler.push(frame).unwrap() else { panic!("no content") };
+    assembler.take(&publish_frame()).unwrap();
+    assembler.take(&header(60, 0, 1024)).unwrap();
+    let frame = Owned { frame_type: FrameType::Body, payload: body.clone() };
+    let Some(Command::Content(_, content)) = assembler.take(&frame).unwrap() else { panic!("no content") };
     assert_eq!(content.body.as_ptr(), body.as_ptr());
 }
 
 #[test]
 fn an_announced_size_alone_allocates_nothing() {
     let mut assembler = Assembler::new(u64::MAX);
-    assembler.push(publish_frame()).unwrap();
-    assembler.push(header(60, 0, MESSAGE_BYTES_HARD_MAX)).unwrap();
+    assembler.take(&publish_frame()).unwrap();
+    assembler.take(&header(60, 0, MESSAGE_BYTES_HARD_MAX)).unwrap();
     assert_eq!(assembler.held_bytes(), 0);
-    assembler.push(frame(FrameType::Body, &[0; 100])).unwrap();
+    assembler.take(&frame(FrameType::Body, &[0; 100])).unwrap();
     assert!(assembler.held_bytes() <= 100 * BODY_RESERVE_FACTOR);
     assembler.reset();
     assert!(!assembler.is_mid_content());
@@ -133,23 +146,23 @@ fn an_announced_size_alone_allocates_nothing() {
 #[test]
 fn over_the_configured_limit_is_read_and_reported() {
     let mut assembler = Assembler::new(10);
-    assembler.push(publish_frame()).unwrap();
-    assembler.push(header(60, 0, 11)).unwrap();
-    assert_eq!(assembler.push(frame(FrameType::Body, &[0; 6])).unwrap(), None);
+    assembler.take(&publish_frame()).unwrap();
+    assembler.take(&header(60, 0, 11)).unwrap();
+    assert_eq!(assembler.take(&frame(FrameType::Body, &[0; 6])).unwrap(), None);
     assert_eq!(assembler.held_bytes(), 0);
-    let done = assembler.push(frame(FrameType::Body, &[0; 5])).unwrap().unwrap();
+    let done = assembler.take(&frame(FrameType::Body, &[0; 5])).unwrap().unwrap();
     let method = publish("q").into();
     assert_eq!(done, Command::TooLarge { method, body_bytes: 11, body_bytes_max: 10 });
     let mut out = BytesMut::new();
     frame::write_method(&mut out, 1, &channel::Close::default());
-    let next = assembler.push(frames(out).remove(0)).unwrap();
+    let next = assembler.take(&frames(out).remove(0)).unwrap();
     assert!(matches!(next, Some(Command::Method(_))));
 }
 
 #[test]
 fn frames_out_of_turn_have_their_codes() {
     let body = || frame(FrameType::Body, &[0; 3]);
-    let cases: [(&[Frame], ReplyCode, (u16, u16)); 9] = [
+    let cases: [(&[Owned], ReplyCode, (u16, u16)); 9] = [
         (&[body()], ReplyCode::UnexpectedFrame, (0, 0)),
         (&[header(60, 0, 1)], ReplyCode::UnexpectedFrame, (0, 0)),
         (&[publish_frame(), body()], ReplyCode::UnexpectedFrame, (60, 40)),
@@ -162,7 +175,7 @@ fn frames_out_of_turn_have_their_codes() {
     ];
     for (frames, code, method) in cases {
         let mut assembler = Assembler::new(u64::MAX);
-        let results: Vec<_> = frames.iter().map(|frame| assembler.push(frame.clone())).collect();
+        let results: Vec<_> = frames.iter().map(|frame| assembler.take(frame)).collect();
         let (last, before) = results.split_last().unwrap();
         assert!(before.iter().all(|result| result == &Ok(None)));
         let error = last.as_ref().unwrap_err();

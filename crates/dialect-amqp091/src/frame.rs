@@ -9,7 +9,7 @@
 //!  └──────┴─────────┴──────────┴────────────────┴─────┘
 //! ```
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::WireError;
 use crate::limits::{FRAME_BYTES_MAX_BEFORE_TUNE, FRAME_OVERHEAD_BYTES};
@@ -116,15 +116,67 @@ impl FrameType {
     }
 }
 
-/// One frame. The payload shares the buffer that was read from the socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+/// One frame, borrowed from the batch it came in. Nothing is counted or copied until a field is taken out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
     /// Its kind.
     pub frame_type: FrameType,
     /// Channel number; 0 is the connection itself.
     pub channel: u16,
     /// What is between size and end octet.
-    pub payload: Bytes,
+    pub payload: Payload<'a>,
+}
+
+/// Bytes of a frame, with the buffer they stand in, so that parts of them can be shared.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    bytes: &'a [u8],
+    buffer: &'a Bytes,
+}
+
+impl PartialEq for Payload<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Payload<'_> {}
+
+impl<'a> From<&'a Bytes> for Payload<'a> {
+    fn from(buffer: &'a Bytes) -> Self {
+        Self { bytes: buffer, buffer }
+    }
+}
+
+impl<'a> Payload<'a> {
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Shares a part of the payload. Empty parts do not touch the reference count.
+    pub(crate) fn share(self, part: &[u8]) -> Bytes {
+        if part.is_empty() { Bytes::new() } else { self.buffer.slice_ref(part) }
+    }
+
+    /// Shares all of it.
+    #[must_use]
+    pub fn to_shared(self) -> Bytes {
+        self.share(self.bytes)
+    }
 }
 
 /// Splits a byte stream into frames.
@@ -142,8 +194,6 @@ impl Default for FrameDecoder {
 
 /// Head of a frame that passed all checks which need the head alone.
 struct Head {
-    frame_type: FrameType,
-    channel: u16,
     payload_bytes: usize,
 }
 
@@ -176,7 +226,7 @@ impl FrameDecoder {
         loop {
             let rest = buffer.get(complete..).unwrap_or_default();
             match self.measure(rest) {
-                Ok(Some((_, len))) => complete += len,
+                Ok(Some(len)) => complete += len,
                 Ok(None) => break,
                 Err(error) if complete == 0 => return Err(error),
                 Err(_) => break,
@@ -186,15 +236,6 @@ impl FrameDecoder {
             return Ok(None);
         }
         Ok(Some(FrameBatch { bytes: buffer.split_to(complete).freeze() }))
-    }
-
-    /// Takes one frame off the front of `buffer`; `None` if it is not complete.
-    ///
-    /// # Errors
-    /// The frame is broken: [`WireError`] with 501 or 505. Nothing is consumed; close the connection.
-    pub fn decode(&self, buffer: &mut Bytes) -> Result<Option<Frame>, WireError> {
-        let Some((head, len)) = self.measure(buffer)? else { return Ok(None) };
-        Ok(Some(cut(&head, buffer.split_to(len))))
     }
 
     /// How many bytes the frame at the start of `buffer` needs in all, as far as it is known: what to reserve before
@@ -207,13 +248,13 @@ impl FrameDecoder {
         }
     }
 
-    /// Checks the frame at the start of `bytes`; its head and whole length if it is complete.
-    fn measure(&self, bytes: &[u8]) -> Result<Option<(Head, usize)>, WireError> {
+    /// Checks the frame at the start of `bytes`; its whole length if it is complete.
+    fn measure(&self, bytes: &[u8]) -> Result<Option<usize>, WireError> {
         let Some(head) = self.head(bytes)? else { return Ok(None) };
         let end = HEAD_BYTES.saturating_add(head.payload_bytes);
         match bytes.get(end) {
             None => Ok(None),
-            Some(&FRAME_END) => Ok(Some((head, end + 1))),
+            Some(&FRAME_END) => Ok(Some(end + 1)),
             Some(&found) => Err(WireError::FrameEnd { found }),
         }
     }
@@ -248,7 +289,7 @@ impl FrameDecoder {
             }
             _ => {}
         }
-        Ok(Some(Head { frame_type, channel, payload_bytes }))
+        Ok(Some(Head { payload_bytes }))
     }
 }
 
@@ -256,26 +297,51 @@ fn unexpected(channel: u16, expected: &'static str, found: FrameType) -> WireErr
     WireError::UnexpectedFrame { expected, found: found.name(), channel, method: (0, 0) }
 }
 
-/// Makes a frame of its bytes, end octet included.
-fn cut(head: &Head, mut bytes: Bytes) -> Frame {
-    bytes.advance(HEAD_BYTES);
-    bytes.truncate(head.payload_bytes);
-    Frame { frame_type: head.frame_type, channel: head.channel, payload: bytes }
-}
-
-/// Complete frames that arrived together, already checked. Iterate to get them.
-#[derive(Debug)]
+/// Complete frames that arrived together, already checked. Iterate over a reference to get them.
+#[derive(Clone, Debug)]
 pub struct FrameBatch {
     bytes: Bytes,
 }
 
-impl Iterator for FrameBatch {
-    type Item = Frame;
+impl FrameBatch {
+    /// The frames in their order.
+    #[must_use]
+    pub fn iter(&self) -> FrameIter<'_> {
+        FrameIter { rest: &self.bytes, buffer: &self.bytes }
+    }
+}
 
-    fn next(&mut self) -> Option<Frame> {
-        // The batch was measured when it was made, under the limit of that moment.
-        let (head, len) = FrameDecoder::new(0).measure(&self.bytes).ok()??;
-        Some(cut(&head, self.bytes.split_to(len)))
+impl<'a> IntoIterator for &'a FrameBatch {
+    type Item = Frame<'a>;
+    type IntoIter = FrameIter<'a>;
+
+    fn into_iter(self) -> FrameIter<'a> {
+        self.iter()
+    }
+}
+
+/// Frames of a batch; see [`FrameBatch::iter`].
+#[derive(Clone, Debug)]
+pub struct FrameIter<'a> {
+    rest: &'a [u8],
+    buffer: &'a Bytes,
+}
+
+impl<'a> Iterator for FrameIter<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
+        // The batch was measured when it was made, so this reads what is known to be there.
+        let (head, rest) = self.rest.split_first_chunk::<HEAD_BYTES>()?;
+        let &[octet, c0, c1, s0, s1, s2, s3] = head;
+        let size = usize::try_from(u32::from_be_bytes([s0, s1, s2, s3])).ok()?;
+        let (bytes, rest) = rest.split_at_checked(size)?;
+        self.rest = rest.get(1..)?;
+        Some(Frame {
+            frame_type: FrameType::from_octet(octet)?,
+            channel: u16::from_be_bytes([c0, c1]),
+            payload: Payload { bytes, buffer: self.buffer },
+        })
     }
 }
 

@@ -23,7 +23,7 @@ mod wire;
 pub use codes::{ReplyCode, Severity};
 pub use content::{Assembler, Command, Content, ContentHeader};
 pub use error::{EncodeError, WireError};
-pub use frame::{Frame, FrameDecoder, FrameType, ProtocolHeader};
+pub use frame::{Frame, FrameBatch, FrameDecoder, FrameType, Payload, ProtocolHeader};
 pub use methods::Method;
 pub use properties::{Properties, RawProperties};
 pub use short_str::{ShortRef, ShortStr};

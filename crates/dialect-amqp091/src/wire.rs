@@ -4,6 +4,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::WireError;
+use crate::frame::Payload;
 use crate::short_str::{ShortRef, ShortStr};
 use crate::table::Table;
 
@@ -22,6 +23,11 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// What has not been read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {
@@ -87,13 +93,13 @@ impl<'a> Cursor<'a> {
 
 /// Reads the fields of a method; strings and tables share the payload's buffer.
 pub(crate) struct FieldReader<'a> {
-    payload: &'a Bytes,
+    payload: Payload<'a>,
     cursor: Cursor<'a>,
 }
 
 impl<'a> FieldReader<'a> {
-    pub(crate) fn new(payload: &'a Bytes) -> Self {
-        Self { payload, cursor: Cursor::new(payload, "method") }
+    pub(crate) fn new(payload: Payload<'a>) -> Self {
+        Self { payload, cursor: Cursor::new(payload.as_bytes(), "method") }
     }
 
     pub(crate) fn octet(&mut self) -> Result<u8, WireError> {
@@ -114,11 +120,11 @@ impl<'a> FieldReader<'a> {
 
     pub(crate) fn short_str(&mut self) -> Result<ShortStr, WireError> {
         let bytes = self.cursor.short_bytes()?.as_bytes();
-        ShortStr::from_wire(share(self.payload, bytes))
+        ShortStr::from_wire(self.payload.share(bytes))
     }
 
     pub(crate) fn long_str(&mut self) -> Result<Bytes, WireError> {
-        Ok(share(self.payload, self.cursor.long_bytes()?))
+        Ok(self.payload.share(self.cursor.long_bytes()?))
     }
 
     pub(crate) fn table(&mut self) -> Result<Table, WireError> {
@@ -128,11 +134,6 @@ impl<'a> FieldReader<'a> {
     pub(crate) fn finish(&self) -> Result<(), WireError> {
         self.cursor.finish()
     }
-}
-
-/// The part of `buffer` that `part` borrows, sharing it. Empty parts do not touch the reference count.
-pub(crate) fn share(buffer: &Bytes, part: &[u8]) -> Bytes {
-    if part.is_empty() { Bytes::new() } else { buffer.slice_ref(part) }
 }
 
 /// Packs up to eight flags into an octet, the first into the lowest bit (section 4.2.5.2).

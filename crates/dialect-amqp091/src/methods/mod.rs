@@ -4,9 +4,10 @@
 //! Generated from `spec/amqp-rabbitmq-0.9.1.json` by `codegen`; edit that, not this:
 //! `cargo run -p baton-dialect-amqp091 --example codegen`.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::error::WireError;
+use crate::frame::Payload;
 use crate::wire::FieldReader;
 
 pub mod access;
@@ -73,7 +74,8 @@ impl Method {
     ///
     /// # Errors
     /// [`WireError`] for an unknown method, fields too short or too long, a name that is not UTF-8.
-    pub fn decode(payload: &Bytes) -> Result<Self, WireError> {
+    pub fn decode<'a>(payload: impl Into<Payload<'a>>) -> Result<Self, WireError> {
+        let payload = payload.into();
         if payload.len() < 4 {
             return Err(WireError::FramePayload { what: "method", payload_bytes: payload.len() });
         }
