@@ -124,28 +124,30 @@ impl Repo {
     }
 
     fn metadata_from(&self, json: &Value) -> Metadata {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let text =
+            |of: &Value, name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let list =
+            |of: &Value, name: &str| of.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
         let mut packages = Vec::new();
-        for package in list(&json["packages"]) {
-            let manifest = PathBuf::from(text(&package["manifest_path"]));
+        for package in list(json, "packages") {
+            let manifest = PathBuf::from(text(&package, "manifest_path"));
             let manifest = manifest.strip_prefix(&self.root).unwrap_or(&manifest);
-            let dependencies = list(&package["dependencies"])
+            let dependencies = list(&package, "dependencies")
                 .iter()
-                .filter(|dependency| dependency["kind"].is_null())
+                .filter(|dependency| dependency.get("kind").is_none_or(Value::is_null))
                 .map(|dependency| Dependency {
-                    name: text(&dependency["name"]),
-                    ours: dependency["path"].is_string(),
+                    name: text(dependency, "name"),
+                    ours: dependency.get("path").is_some_and(Value::is_string),
                 })
                 .collect();
             packages.push(Package {
-                name: text(&package["name"]),
+                name: text(&package, "name"),
                 manifest: manifest.to_string_lossy().replace('\\', "/"),
                 dependencies,
             });
         }
         packages.sort_by(|a, b| a.name.cmp(&b.name));
-        Metadata { packages, target_directory: PathBuf::from(text(&json["target_directory"])) }
+        Metadata { packages, target_directory: PathBuf::from(text(json, "target_directory")) }
     }
 }
 

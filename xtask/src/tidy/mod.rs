@@ -43,7 +43,7 @@ impl fmt::Display for Finding {
 
 /// Prints every finding. `true`: there was none.
 pub(crate) fn run(repo: &Repo) -> Result<bool, String> {
-    let findings = check(repo)?;
+    let findings = findings(repo)?;
     for finding in &findings {
         println!("{finding}");
     }
@@ -55,7 +55,8 @@ pub(crate) fn run(repo: &Repo) -> Result<bool, String> {
     Ok(findings.is_empty())
 }
 
-fn check(repo: &Repo) -> Result<Vec<Finding>, String> {
+/// Every finding, in the order of the tree.
+pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>, String> {
     let names = repo.files()?;
     let files = repo.read_text(&names)?;
     let metadata = repo.metadata()?;
