@@ -234,7 +234,7 @@ mod tests {
         for ((location, payload), (expected, record)) in seen.iter().zip(locations.iter().zip(records)) {
             assert_eq!(location, expected);
             assert_eq!(payload, record);
-            let at = (location.position.0 - 4096) as usize;
+            let at = usize::try_from(location.position.0 - 4096).unwrap();
             assert_eq!(&batch.bytes()[at..at + record.len()], record);
         }
         assert_eq!(batch.bytes().len() % ALIGN_BYTES, 0);

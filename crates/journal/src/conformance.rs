@@ -459,7 +459,7 @@ pub fn callback_errors_pass_through(opener: &mut Opener) {
 pub fn readers_run_beside_the_writer(opener: &mut Opener) {
     let (mut journal, _) = open(opener);
     let mut builder = journal.batch_builder();
-    let (to_readers, from_writer) = std::sync::mpsc::channel::<Records>();
+    let (to_readers, from_writer) = std::sync::mpsc::sync_channel::<Records>(4);
     let reader = journal.reader();
     let reading = thread::spawn(move || {
         let mut count = 0usize;

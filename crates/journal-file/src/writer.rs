@@ -1,0 +1,283 @@
+//! The writer: one write and one sync per batch, and moving on to the next segment. Where files come from is in
+//! `spares`; what happens before the first append is in `open`.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use baton_journal::{
+    Epoch, Housekeeping, Journal, JournalError, JournalReader, Position, SealedBatch, frame::HEADER_BYTES,
+};
+
+use crate::background::Background;
+use crate::disk::{DiskLock, is_full};
+use crate::layout::{SEAL_OFFSET, encode_header, encode_seal, segment_name};
+use crate::options::{Options, PAGE_BYTES};
+use crate::scan::offset_in_file;
+use crate::shared::{Closed, Segment, Shared};
+use crate::spares::Spare;
+
+/// The segment that takes the next batch.
+pub(crate) struct Active {
+    pub(crate) segment: Arc<Segment>,
+    /// Length up to which batches may fill the file. Beyond it only a batch goes that is larger than a whole segment.
+    pub(crate) capacity_bytes: u64,
+    /// Its file was the reserve, and there is no other: until the disk has space again, only essential
+    /// batches may go in.
+    pub(crate) essential_only: bool,
+}
+
+/// A journal in a directory. Dropping it closes it and unlocks the directory.
+pub struct FileJournal {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) active: Active,
+    pub(crate) background: Option<Background>,
+    pub(crate) _lock: Box<dyn DiskLock>,
+}
+
+impl Drop for FileJournal {
+    fn drop(&mut self) {
+        self.shared.spares.stop();
+        self.background = None;
+        if self.shared.options.is_relaxed() && self.shared.check().is_ok() {
+            // A failure has been logged; there is nobody left to tell.
+            let _ = self.shared.sync();
+        }
+        // From here on another process may own the directory.
+        *self.shared.housekeeping.lock() = Closed(true);
+    }
+}
+
+/// Makes `spare` the segment that begins at `base`: durable when this returns. Whatever fails, no segment
+/// has changed.
+pub(crate) fn fill_in_header(shared: &Shared, spare: &Spare, base: Position) -> io::Result<()> {
+    let relaxed = shared.options.is_relaxed();
+    spare.file.write_at(0, &encode_header(base, shared.epoch, relaxed))?;
+    spare.file.sync_data()
+}
+
+/// Gives the prepared file its name and makes it known to readers.
+pub(crate) fn put_in_place(shared: &Shared, spare: Spare, base: Position) -> Result<Active, JournalError> {
+    let name = segment_name(base);
+    shared.disk.rename(&spare.name, &name).map_err(|e| shared.fail("renaming a segment", &name, e))?;
+    let directory = shared.disk.name();
+    shared.disk.sync_dir().map_err(|e| shared.fail("syncing the directory", &directory, e))?;
+    // Prepared space is used up to its end; a file without any grows to a whole segment.
+    let capacity_bytes = match spare.file_bytes {
+        0..=PAGE_BYTES => Options::file_bytes(shared.options.segment_bytes),
+        prepared_bytes => prepared_bytes,
+    };
+    let segment = Arc::new(Segment {
+        base,
+        epoch: shared.epoch,
+        name,
+        file: spare.file,
+        end: AtomicU64::new(base.0),
+        sealed: AtomicBool::new(false),
+        file_bytes: AtomicU64::new(spare.file_bytes),
+    });
+    shared.segments.write().insert(base, Arc::clone(&segment));
+    Ok(Active { segment, capacity_bytes, essential_only: spare.from_reserve })
+}
+
+/// Writes the seal into a segment that takes no more batches; durable when this returns.
+pub(crate) fn seal(shared: &Shared, segment: &Segment) -> Result<(), JournalError> {
+    let end = segment.end();
+    let slot = encode_seal(segment.epoch, end);
+    segment
+        .file
+        .write_at(SEAL_OFFSET, &slot)
+        .map_err(|e| shared.fail("sealing a segment", &segment.name, e))?;
+    segment.file.sync_data().map_err(|e| shared.fail("fdatasync", &segment.name, e))?;
+    shared.durable.fetch_max(end.0, Ordering::AcqRel);
+    segment.sealed.store(true, Ordering::Release);
+    Ok(())
+}
+
+impl FileJournal {
+    fn full(&self, needed_bytes: u64, free_bytes: u64) -> JournalError {
+        let reserve_bytes = self.shared.options.disk_reserve_bytes;
+        JournalError::Full { needed_bytes, free_bytes, reserve_bytes }
+    }
+
+    /// Refuses a batch that is not essential when the disk has less than `needed_bytes` beside the reserve.
+    fn check_space(&self, batch: &SealedBatch, needed_bytes: u64) -> Result<(), JournalError> {
+        let free_bytes = self.shared.spares.free_bytes()?;
+        let wanted = self.shared.options.disk_reserve_bytes.saturating_add(needed_bytes);
+        if batch.is_essential() || free_bytes >= wanted {
+            return Ok(());
+        }
+        Err(self.full(batch.bytes().len() as u64, free_bytes))
+    }
+
+    /// A file for the next segment with its header in it, or `Full`.
+    fn next_file(&self, batch: &SealedBatch) -> Result<Spare, JournalError> {
+        let base = batch.base();
+        let batch_bytes = batch.bytes().len() as u64;
+        let room = |spare: &Spare| spare.file_bytes >= offset_in_file(base, base) + batch_bytes;
+        if self.background.is_none() {
+            self.shared.spares.prepare();
+        }
+        let taken = self.shared.spares.take();
+        let needed_bytes = match &taken {
+            Some(spare) if room(spare) => 0,
+            Some(_) => batch_bytes,
+            None => self.shared.options.segment_bytes.max(batch_bytes),
+        };
+        if let Err(error) = self.check_space(batch, needed_bytes) {
+            taken.into_iter().for_each(|spare| self.shared.spares.keep(spare));
+            return Err(error);
+        }
+        let made = match taken {
+            Some(spare) => Ok(spare),
+            None => self.shared.spares.make_empty(),
+        };
+        let made = made.and_then(|spare| fill_in_header(&self.shared, &spare, base).map(|()| spare));
+        match made {
+            Ok(spare) => Ok(spare),
+            Err(error) if is_full(&error) => self.reserve_file(batch),
+            Err(error) => Err(self.shared.fail("preparing a segment", &segment_name(base), error)),
+        }
+    }
+
+    /// The reserve with the header of the next segment in it, if the batch may use it and fits.
+    fn reserve_file(&self, batch: &SealedBatch) -> Result<Spare, JournalError> {
+        let base = batch.base();
+        let needed_bytes = offset_in_file(base, batch.end());
+        let full = || self.full(batch.bytes().len() as u64, self.shared.spares.free_bytes().unwrap_or(0));
+        if !batch.is_essential() {
+            return Err(full());
+        }
+        let reserve = self.shared.spares.take_reserve().ok_or_else(full)?;
+        if reserve.file_bytes < needed_bytes {
+            self.shared.spares.keep(reserve);
+            return Err(full());
+        }
+        let filled = fill_in_header(&self.shared, &reserve, base);
+        filled.map_err(|e| self.shared.fail("preparing a segment", &reserve.name, e))?;
+        tracing::warn!(directory = self.shared.disk.name(), "the disk is full: using the reserve");
+        Ok(reserve)
+    }
+
+    /// Makes `spare`, whose header is written, the active segment.
+    fn move_on(&mut self, spare: Spare, base: Position) -> Result<(), JournalError> {
+        let old = Arc::clone(&self.active.segment);
+        if old.end() > old.base {
+            seal(&self.shared, &old)?;
+            self.active = put_in_place(&self.shared, spare, base)?;
+        } else {
+            // Empty and of the same name: it is replaced.
+            self.active = put_in_place(&self.shared, spare, base)?;
+            old.sealed.store(true, Ordering::Release);
+        }
+        if let Some(background) = &self.background {
+            background.prepare_soon();
+        }
+        Ok(())
+    }
+
+    fn fits(&self, batch: &SealedBatch) -> bool {
+        let segment = &self.active.segment;
+        let empty = segment.end() == segment.base;
+        offset_in_file(segment.base, batch.end()) <= self.active.capacity_bytes || empty
+    }
+
+    /// Writes the batch with one call. The zeros behind it fill the last page, so that the file system need
+    /// not read that page first when the file is a recycled one.
+    fn write(&self, batch: &SealedBatch) -> io::Result<()> {
+        let segment = &self.active.segment;
+        let end_offset = offset_in_file(segment.base, batch.end());
+        let slack_bytes = usize::try_from(end_offset.next_multiple_of(PAGE_BYTES) - end_offset).unwrap_or(0);
+        segment.file.write_at(offset_in_file(segment.base, batch.base()), batch.bytes_with_slack(slack_bytes))
+    }
+
+    /// After a write stopped for lack of space: what was written of the batch must not count, even if it was
+    /// all of it and only the zeros behind did not fit.
+    fn undo(&self, batch: &SealedBatch) -> Result<(), JournalError> {
+        let segment = &self.active.segment;
+        let offset = offset_in_file(segment.base, batch.base());
+        match segment.file.write_at(offset, &[0; HEADER_BYTES]) {
+            Ok(()) => segment.file.sync_data().map_err(|e| self.shared.fail("fdatasync", &segment.name, e)),
+            // Then nothing of the header was written either.
+            Err(error) if is_full(&error) => Ok(()),
+            Err(error) => Err(self.shared.fail("writing", &segment.name, error)),
+        }
+    }
+
+    fn write_or_use_reserve(&mut self, batch: &SealedBatch) -> Result<(), JournalError> {
+        match self.write(batch) {
+            Ok(()) => return Ok(()),
+            Err(error) if is_full(&error) => {}
+            Err(error) => return Err(self.shared.fail("writing", &self.active.segment.name, error)),
+        }
+        self.undo(batch)?;
+        let reserve = self.reserve_file(batch)?;
+        self.move_on(reserve, batch.base())?;
+        self.write(batch).map_err(|e| self.shared.fail("writing", &self.active.segment.name, e))
+    }
+
+    /// Before a batch goes into a segment for essential ones: is it one, or has the disk space again?
+    fn check_reserve(&mut self, batch: &SealedBatch) -> Result<(), JournalError> {
+        self.check_space(batch, 0)?;
+        if !batch.is_essential() {
+            self.active.essential_only = false;
+            if let Some(background) = &self.background {
+                background.prepare_soon();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Journal for FileJournal {
+    fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    fn end(&self) -> Position {
+        self.active.segment.end()
+    }
+
+    fn durable(&self) -> Position {
+        Position(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    fn append(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
+        self.shared.check()?;
+        let expected = self.end();
+        if batch.base() != expected || batch.epoch() != self.shared.epoch {
+            let (epoch, got, got_epoch) = (self.shared.epoch, batch.base(), batch.epoch());
+            return Err(JournalError::OutOfSequence { expected, epoch, got, got_epoch });
+        }
+        if self.active.essential_only {
+            self.check_reserve(batch)?;
+        }
+        if !self.fits(batch) {
+            let spare = self.next_file(batch)?;
+            self.move_on(spare, batch.base())?;
+        }
+        self.write_or_use_reserve(batch)?;
+        let segment = &self.active.segment;
+        let end = batch.end();
+        if !self.shared.options.is_relaxed() {
+            segment.file.sync_data().map_err(|e| self.shared.fail("fdatasync", &segment.name, e))?;
+            self.shared.durable.store(end.0, Ordering::Release);
+        }
+        let file_bytes = offset_in_file(segment.base, end).next_multiple_of(PAGE_BYTES);
+        segment.file_bytes.fetch_max(file_bytes, Ordering::AcqRel);
+        segment.end.store(end.0, Ordering::Release);
+        Ok(end)
+    }
+
+    fn sync(&mut self) -> Result<Position, JournalError> {
+        self.shared.sync()
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        Arc::clone(&self.shared) as Arc<dyn JournalReader>
+    }
+
+    fn housekeeping(&self) -> Arc<dyn Housekeeping> {
+        Arc::clone(&self.shared) as Arc<dyn Housekeeping>
+    }
+}
