@@ -1,0 +1,169 @@
+//! `baton-benches`: `run` puts one workload on one server, `compare` several on several, alternating. Arguments and
+//! printing only; the work is in the library.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tables on stdout and progress on stderr are its output"
+)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use baton_benches::compare::{Plan, compare};
+use baton_benches::error::Result;
+use baton_benches::report::table;
+use baton_benches::scenarios::{self, Scenario, Settings};
+use baton_benches::server::Target;
+use clap::{Args, Parser, Subcommand};
+
+/// Load generator for AMQP 0-9-1 brokers, and comparison of Baton with RabbitMQ.
+#[derive(Parser)]
+#[command(name = "baton-benches")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run one workload on one server, which is started for it and stopped after it.
+    Run {
+        /// one, four, hundred, latency[-RATE], rpc[-IN_FLIGHT], ingest, drain, backlog
+        scenario: String,
+        /// The server.
+        #[arg(long, value_enum, default_value_t = Target::Baton)]
+        target: Target,
+        /// Messages per second of `latency`.
+        #[arg(long, default_value_t = 5_000)]
+        rate: u32,
+        /// Requests in flight of `rpc`.
+        #[arg(long, default_value_t = 1)]
+        in_flight: u32,
+        /// Print the rows as JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Run workloads on several servers, alternating, and print medians and ratios.
+    Compare {
+        /// The servers, in turn.
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "baton,rabbitmq-quorum")]
+        targets: Vec<Target>,
+        /// The workloads.
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "one,four,hundred,latency-1000,latency-5000,rpc-1,rpc-64,backlog"
+        )]
+        scenarios: Vec<Scenario>,
+        /// Runs of each workload on each server.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Append the results to this Markdown log.
+        #[arg(long, default_value = "docs/benchmarks/results.md")]
+        log: PathBuf,
+        /// Leave the log alone.
+        #[arg(long)]
+        no_log: bool,
+        /// Write medians and every run to this JSON file.
+        #[arg(long, default_value = "target/bench-results.json")]
+        json: PathBuf,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// What both commands share.
+#[derive(Args)]
+struct How {
+    /// Seconds of load before the measurement.
+    #[arg(long, default_value_t = 3.0)]
+    warmup: f64,
+    /// Seconds measured.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Messages of ingest, drain and backlog.
+    #[arg(long, default_value_t = 300_000)]
+    messages: u64,
+    /// Bytes of a body, 40 to 100000.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(40..=100_000))]
+    body: u32,
+    /// Unconfirmed messages per producer.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=8_192))]
+    window: u16,
+    /// basic.qos per consumer.
+    #[arg(long, default_value_t = 256)]
+    prefetch: u16,
+    /// Where data directories are made (a disk, not memory).
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    work_dir: PathBuf,
+    /// The Baton program; otherwise BATON_BIN, otherwise target/release/baton.
+    #[arg(long)]
+    baton_bin: Option<PathBuf>,
+}
+
+impl How {
+    fn settings(self) -> Settings {
+        Settings {
+            warmup: Duration::from_secs_f64(self.warmup.clamp(0.0, 3_600.0)),
+            duration: Duration::from_secs_f64(self.seconds.clamp(0.1, 86_400.0)),
+            messages: self.messages.max(1),
+            body_bytes: self.body as usize,
+            window: usize::from(self.window),
+            prefetch: self.prefetch,
+            work_dir: self.work_dir,
+            baton_bin: self.baton_bin,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse().command) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("baton-benches: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<String> {
+    match command {
+        Command::Run { scenario, target, rate, in_flight, json, how } => {
+            let full = match scenario.as_str() {
+                "latency" => format!("latency-{rate}"),
+                "rpc" => format!("rpc-{in_flight}"),
+                _ => scenario,
+            };
+            let scenario = full.parse::<Scenario>().map_err(baton_benches::error::BenchError::Run)?;
+            let rows = scenarios::run(scenario, target, &how.settings())?;
+            Ok(if json {
+                serde_json::to_string_pretty(&rows).expect("plain data is always JSON")
+            } else {
+                let verdicts: Vec<String> = rows.iter().map(|row| format!("{:?}", row.verdict)).collect();
+                format!("{}\n{}", table(&rows), verdicts.join("\n"))
+            })
+        }
+        Command::Compare { targets, scenarios, runs, log, no_log, json, how } => {
+            if let Some(dir) = json.parent() {
+                // When it cannot be made, writing the file will say so.
+                let _maybe = std::fs::create_dir_all(dir);
+            }
+            let plan = Plan {
+                targets,
+                scenarios,
+                runs: runs.max(1),
+                log: (!no_log).then_some(log),
+                json: Some(json),
+                settings: how.settings(),
+            };
+            compare(&plan, |line| eprintln!("{line}"))
+        }
+    }
+}
