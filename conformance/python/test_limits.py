@@ -150,6 +150,13 @@ def test_without_max_priority_the_priority_is_ignored(ch, queue):
     assert bodies(ch, name) == ["first", "second"]
 
 
+def test_max_length_with_priorities_drops_from_the_head_which_is_the_most_urgent(ch, queue):
+    name = queue(ch, {"x-max-priority": 10, "x-max-length": 2})
+    for priority in (5, 1, 2):
+        send(ch, name, priority, priority=priority)
+    assert bodies(ch, name) == ["2", "1"]
+
+
 def test_a_requeued_message_keeps_its_priority(ch, queue):
     name = queue(ch, {"x-max-priority": 10})
     send(ch, name, "low", priority=1)
