@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use baton_dialect_amqp091::content::write_content;
 use baton_dialect_amqp091::frame::write_any_method;
-use baton_dialect_amqp091::methods::{Basic, basic};
+use baton_dialect_amqp091::methods::Basic;
+use baton_dialect_amqp091::methods::basic::{Consume, Publish};
 use baton_dialect_amqp091::{
     Assembler, Command, Content, FieldTable, FrameDecoder, FrameType, Method, ProtocolHeader, TableRef,
     WireError,
@@ -57,8 +58,10 @@ pub fn method_roundtrip(data: &[u8]) {
     let batch = FrameDecoder::new(0).batch(&mut out).unwrap().unwrap();
     let frame = batch.iter().next().unwrap();
     assert_eq!(frame.payload.len(), payload.len(), "{}", method.name());
+    // The same bytes, but for bits without meaning in an octet of flags.
+    assert!(frame.payload.as_bytes().iter().zip(data).all(|(new, old)| new & old == *new));
     assert_eq!(Method::decode(frame.payload).unwrap(), method);
-    if let Method::Basic(Basic::Consume(basic::Consume { arguments, .. })) = &method {
+    if let Method::Basic(Basic::Consume(Consume { arguments, .. })) = &method {
         table(arguments.as_bytes());
     }
 }
@@ -71,6 +74,8 @@ pub fn table(data: &[u8]) {
     let Ok(owned) = owned else { return };
     let encoded = owned.encode();
     assert_eq!(encoded.as_bytes().len(), data.len(), "same widths, same length");
+    // The same bytes, but for a truth value, which is written as 1 whatever it was read from.
+    assert!(encoded.as_bytes().iter().zip(data).all(|(new, old)| new == old || (*new == 1 && *old > 1)));
     let again = FieldTable::from_ref(encoded.as_table()).unwrap();
     assert_eq!(again.encode(), encoded);
 }
@@ -82,7 +87,7 @@ pub fn content(data: &[u8]) {
     for frame in &batch {
         let assembler = channels.entry(frame.channel).or_insert_with(|| Assembler::new(4096));
         match assembler.push(frame) {
-            Ok(Some(Command::Content(method, content))) => reassemble(&method, &content),
+            Ok(Some(Command::Publish(publish, content))) => reassemble(&publish, &content),
             Ok(_) => {}
             Err(_) => return,
         }
@@ -90,12 +95,11 @@ pub fn content(data: &[u8]) {
     }
 }
 
-fn reassemble(method: &Method, content: &Content) {
+fn reassemble(publish: &Publish, content: &Content) {
     assert!(content.body.len() <= 4096);
     let Ok(view) = content.properties.check() else { return };
     let properties = view.encode();
     assert_eq!(properties.view().unwrap(), view);
-    let Method::Basic(Basic::Publish(publish)) = method else { return };
     let mut out = BytesMut::new();
     if write_content(&mut out, 9, 1 << 12, publish, &properties, &content.body).is_err() {
         return;
@@ -108,5 +112,5 @@ fn reassemble(method: &Method, content: &Content) {
         last = assembler.push(frame).unwrap();
     }
     let body = content.body.clone();
-    assert_eq!(last, Some(Command::Content(method.clone(), Content { properties, body })));
+    assert_eq!(last, Some(Command::Publish(publish.clone(), Content { properties, body })));
 }

@@ -211,7 +211,7 @@ fn methods_mod(classes: &[Class]) -> String {
     out += "}\n\nimpl Method {\n";
     out += "    /// Reads the payload of a method frame: class, method and all fields.\n    ///\n    /// # Errors\n    \
             /// [`WireError`] for an unknown method, fields too short or too long, a name that is not UTF-8.\n";
-    out += "    pub fn decode<'a>(payload: impl Into<Payload<'a>>) -> Result<Self, WireError> {\n        let payload = payload.into();\n";
+    out += "    #[inline]\n    pub fn decode<'a>(payload: impl Into<Payload<'a>>) -> Result<Self, WireError> {\n        let payload = payload.into();\n";
     out += "        if payload.len() < 4 {\n            \
             return Err(WireError::FramePayload { what: \"method\", payload_bytes: payload.len() });\n        }\n";
     out += "        let mut fields = FieldReader::new(payload);\n        let class_id = fields.short()?;\n        \
@@ -327,7 +327,10 @@ fn method_struct(out: &mut String, class: &Class, method: &Method) {
 fn class_dispatch(out: &mut String, class: &Class) {
     let _ = writeln!(out, "\nimpl {} {{", class.name);
     let unused = if class.methods.iter().all(|m| m.fields.is_empty()) { "_" } else { "" };
-    let _ = write!(out, "    pub(super) fn decode(method_id: u16, {unused}fields: &mut FieldReader<'_>)");
+    let _ = write!(
+        out,
+        "    #[inline(always)]\n    pub(super) fn decode(method_id: u16, {unused}fields: &mut FieldReader<'_>)"
+    );
     *out += " -> Result<Self, WireError> {\n";
     *out += "        Ok(match method_id {\n";
     for method in &class.methods {
@@ -436,7 +439,7 @@ fn method_wire(class: &Class, method: &Method) -> String {
     let mut out = String::new();
     if !method.fields.is_empty() {
         let _ = writeln!(out, "\nimpl {} {{", method.name);
-        out += "    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {\n";
+        out += "    #[inline]\n    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {\n";
         out += &decode_body(method);
         out += "    }\n}\n";
     }

@@ -7,10 +7,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::error::{EncodeError, WireError};
 use crate::frame::{self, Frame, FrameType, Payload};
 use crate::limits::{BODY_RESERVE_FACTOR, FRAME_OVERHEAD_BYTES, MESSAGE_BYTES_HARD_MAX};
+use crate::methods::basic::Publish;
 use crate::methods::{Method, MethodFields};
 use crate::properties::RawProperties;
 use crate::short_str::ShortRef;
-use crate::wire::{Cursor, pack_bits};
+use crate::wire::{Cursor, FieldReader, pack_bits};
 
 /// Class, weight and body size before the properties.
 const HEADER_FIXED_BYTES: usize = 12;
@@ -60,7 +61,9 @@ pub struct Content {
 pub enum Command {
     /// A method without content.
     Method(Method),
-    /// A method with its content.
+    /// A publish with its content: what a broker receives most, so it has a way of its own.
+    Publish(Publish, Content),
+    /// Another method with its content; only servers send those.
     Content(Method, Content),
     /// A content over the configured limit. Its body was read and thrown away; close the channel with 406.
     TooLarge {
@@ -85,7 +88,7 @@ pub enum Command {
 pub struct Assembler {
     waits_for: WaitsFor,
     // What is known of a half received content. Not inside `waits_for`: moving it in and out for each frame costs.
-    method: Option<Method>,
+    method: Pending,
     properties: RawProperties,
     body_bytes: u64,
     remaining_bytes: u64,
@@ -98,6 +101,22 @@ enum WaitsFor {
     Method,
     Header,
     Body,
+}
+
+/// The method whose content is being received.
+#[derive(Debug)]
+enum Pending {
+    Publish(Publish),
+    Other(Method),
+}
+
+impl Pending {
+    fn ids(&self) -> (u16, u16) {
+        match self {
+            Self::Publish(_) => PUBLISH_IDS,
+            Self::Other(method) => method.ids(),
+        }
+    }
 }
 
 /// The part of a body that is there.
@@ -115,7 +134,7 @@ impl Assembler {
     pub fn new(body_bytes_max: u64) -> Self {
         Self {
             waits_for: WaitsFor::Method,
-            method: None,
+            method: Pending::Publish(Publish::default()),
             properties: RawProperties::EMPTY,
             body_bytes: 0,
             remaining_bytes: 0,
@@ -151,11 +170,15 @@ impl Assembler {
     pub fn push(&mut self, frame: Frame<'_>) -> Result<Option<Command>, WireError> {
         match (self.waits_for, frame.frame_type) {
             (WaitsFor::Method, FrameType::Method) => {
-                let method = Method::decode(frame.payload)?;
-                if !method.has_content() {
-                    return Ok(Some(Command::Method(method)));
+                if let Some(publish) = decode_publish(frame.payload)? {
+                    self.method = Pending::Publish(publish);
+                } else {
+                    let method = Method::decode(frame.payload)?;
+                    if !method.has_content() {
+                        return Ok(Some(Command::Method(method)));
+                    }
+                    self.method = Pending::Other(method);
                 }
-                self.method = Some(method);
                 self.waits_for = WaitsFor::Header;
                 Ok(None)
             }
@@ -174,7 +197,7 @@ impl Assembler {
 
     /// The method whose content is being received, for errors.
     fn ids(&self) -> (u16, u16) {
-        self.method.as_ref().map_or((0, 0), Method::ids)
+        if self.waits_for == WaitsFor::Method { (0, 0) } else { self.method.ids() }
     }
 
     fn header(&mut self, payload: Payload<'_>) -> Result<Option<Command>, WireError> {
@@ -191,7 +214,7 @@ impl Assembler {
         }
         self.properties = header.properties;
         if body_bytes == 0 {
-            return Ok(self.complete(Bytes::new()));
+            return Ok(Some(self.complete(Bytes::new())));
         }
         let discard = body_bytes > self.body_bytes_max;
         self.body = if discard { Gathered::Discarded } else { Gathered::Nothing };
@@ -212,12 +235,14 @@ impl Assembler {
         match &mut self.body {
             Gathered::Discarded if last => {
                 let (body_bytes, body_bytes_max) = (self.body_bytes, self.body_bytes_max);
-                let method = self.method.take();
-                self.reset();
-                return Ok(method.map(|method| Command::TooLarge { method, body_bytes, body_bytes_max }));
+                let method = match std::mem::replace(self, Self::new(body_bytes_max)).method {
+                    Pending::Publish(publish) => publish.into(),
+                    Pending::Other(method) => method,
+                };
+                return Ok(Some(Command::TooLarge { method, body_bytes, body_bytes_max }));
             }
             Gathered::Discarded => {}
-            Gathered::Nothing if last => return Ok(self.complete(piece.to_shared())),
+            Gathered::Nothing if last => return Ok(Some(self.complete(piece.to_shared()))),
             Gathered::Nothing => {
                 let whole = usize::try_from(remaining_bytes).unwrap_or(usize::MAX);
                 let reserve = whole.min(piece.len().saturating_mul(BODY_RESERVE_FACTOR));
@@ -229,20 +254,42 @@ impl Assembler {
                 bytes.put_slice(piece.as_bytes());
                 if last {
                     let body = std::mem::take(bytes).freeze();
-                    return Ok(self.complete(body));
+                    return Ok(Some(self.complete(body)));
                 }
             }
         }
         Ok(None)
     }
 
-    fn complete(&mut self, body: Bytes) -> Option<Command> {
+    fn complete(&mut self, body: Bytes) -> Command {
         self.waits_for = WaitsFor::Method;
         self.body = Gathered::Nothing;
-        let properties = std::mem::take(&mut self.properties);
-        // There always is a method after `WaitsFor::Method`; without one there is nothing to report.
-        self.method.take().map(|method| Command::Content(method, Content { properties, body }))
+        let content = Content { properties: std::mem::take(&mut self.properties), body };
+        match &mut self.method {
+            Pending::Publish(publish) => Command::Publish(std::mem::take(publish), content),
+            other @ Pending::Other(_) => {
+                match std::mem::replace(other, Pending::Publish(Publish::default())) {
+                    Pending::Publish(publish) => Command::Publish(publish, content),
+                    Pending::Other(method) => Command::Content(method, content),
+                }
+            }
+        }
     }
+}
+
+const PUBLISH_IDS: (u16, u16) = (Publish::CLASS_ID, Publish::METHOD_ID);
+
+/// Reads a `basic.publish` without the detour over [`Method`]; `None` if it is another method.
+#[inline]
+fn decode_publish(payload: Payload<'_>) -> Result<Option<Publish>, WireError> {
+    let mut fields = FieldReader::new(payload);
+    let (Ok(class_id), Ok(method_id)) = (fields.short(), fields.short()) else { return Ok(None) };
+    if (class_id, method_id) != PUBLISH_IDS {
+        return Ok(None);
+    }
+    let publish = Publish::decode(&mut fields)?;
+    fields.finish()?;
+    Ok(Some(publish))
 }
 
 /// Appends method, header and body frames of one content, the body split to the peer's frame-max (0: no limit).

@@ -7,8 +7,8 @@ use crate::methods::{basic, channel};
 use crate::properties::Properties;
 use crate::short_str::ShortStr;
 
-fn publish(key: &str) -> basic::Publish {
-    basic::Publish { routing_key: ShortStr::new(key).unwrap(), ..Default::default() }
+fn publish(key: &str) -> Publish {
+    Publish { routing_key: ShortStr::new(key).unwrap(), ..Default::default() }
 }
 
 /// A frame on channel 1 that owns its payload.
@@ -75,7 +75,7 @@ fn a_publish_by_hand() {
         got.extend(assembler.take(&frame).unwrap());
     }
     let body = Bytes::from_static(b"hi");
-    assert_eq!(got, [Command::Content(publish("q").into(), Content { properties, body })]);
+    assert_eq!(got, [Command::Publish(publish("q"), Content { properties, body })]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn bodies_split_and_join() {
             assert!(frame.payload.len() <= 32, "a frame of 40 bytes carries 32");
             got.extend(assembler.take(&frame).unwrap());
         }
-        let Some(Command::Content(_, content)) = got.pop() else { panic!("no content") };
+        let Some(Command::Publish(_, content)) = got.pop() else { panic!("no content") };
         assert_eq!(content.body, body);
         assert!(!assembler.is_mid_content());
     }
@@ -127,7 +127,7 @@ fn a_body_in_one_frame_is_not_copied() {
     assembler.take(&publish_frame()).unwrap();
     assembler.take(&header(60, 0, 1024)).unwrap();
     let frame = Owned { frame_type: FrameType::Body, payload: body.clone() };
-    let Some(Command::Content(_, content)) = assembler.take(&frame).unwrap() else { panic!("no content") };
+    let Some(Command::Publish(_, content)) = assembler.take(&frame).unwrap() else { panic!("no content") };
     assert_eq!(content.body.as_ptr(), body.as_ptr());
 }
 
@@ -192,4 +192,17 @@ fn properties_over_frame_max_are_refused_before_writing() {
     let result = write_content(&mut out, 1, 40, &publish("q"), &properties, b"body");
     assert_eq!(result, Err(EncodeError::PropertiesTooLarge { bytes: 41, frame_bytes_max: 40 }));
     assert!(out.is_empty());
+}
+
+#[test]
+fn other_contents_arrive_too() {
+    let deliver = basic::Deliver { delivery_tag: 4, ..Default::default() };
+    let mut out = BytesMut::new();
+    write_content(&mut out, 1, 0, &deliver, &RawProperties::EMPTY, b"").unwrap();
+    write_content(&mut out, 1, 0, &publish("q"), &RawProperties::EMPTY, b"x").unwrap();
+    let mut assembler = Assembler::new(u64::MAX);
+    let got: Vec<_> = frames(out).iter().filter_map(|frame| assembler.take(frame).unwrap()).collect();
+    let empty = Content { properties: RawProperties::EMPTY, body: Bytes::new() };
+    let full = Content { body: Bytes::from_static(b"x"), ..empty.clone() };
+    assert_eq!(got, [Command::Content(deliver.into(), empty), Command::Publish(publish("q"), full)]);
 }

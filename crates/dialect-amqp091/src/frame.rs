@@ -150,29 +150,34 @@ impl<'a> From<&'a Bytes> for Payload<'a> {
 
 impl<'a> Payload<'a> {
     /// The bytes.
+    #[inline]
     #[must_use]
     pub fn as_bytes(self) -> &'a [u8] {
         self.bytes
     }
 
     /// Length in bytes.
+    #[inline]
     #[must_use]
     pub fn len(self) -> usize {
         self.bytes.len()
     }
 
     /// Whether there are none.
+    #[inline]
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.bytes.is_empty()
     }
 
     /// Shares a part of the payload. Empty parts do not touch the reference count.
+    #[inline]
     pub(crate) fn share(self, part: &[u8]) -> Bytes {
         if part.is_empty() { Bytes::new() } else { self.buffer.slice_ref(part) }
     }
 
     /// Shares all of it.
+    #[inline]
     #[must_use]
     pub fn to_shared(self) -> Bytes {
         self.share(self.bytes)
@@ -330,6 +335,7 @@ pub struct FrameIter<'a> {
 impl<'a> Iterator for FrameIter<'a> {
     type Item = Frame<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Frame<'a>> {
         // The batch was measured when it was made, so this reads what is known to be there.
         let (head, rest) = self.rest.split_first_chunk::<HEAD_BYTES>()?;

@@ -17,19 +17,23 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// `what` is being read; it names the thing in errors.
+    #[inline]
     pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Self {
         Self { rest: bytes, what }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// What has not been read yet.
+    #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {
         match self.rest.split_at_checked(len) {
             Some((head, tail)) => {
@@ -40,6 +44,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         match self.rest.split_first_chunk::<N>() {
             Some((head, tail)) => {
@@ -55,27 +60,33 @@ impl<'a> Cursor<'a> {
         WireError::Truncated { what: self.what, missing_bytes: wanted.saturating_sub(self.rest.len()) }
     }
 
+    #[inline]
     pub(crate) fn octet(&mut self) -> Result<u8, WireError> {
         self.array().map(u8::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn short(&mut self) -> Result<u16, WireError> {
         self.array().map(u16::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn long(&mut self) -> Result<u32, WireError> {
         self.array().map(u32::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn longlong(&mut self) -> Result<u64, WireError> {
         self.array().map(u64::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn short_bytes(&mut self) -> Result<ShortRef<'a>, WireError> {
         let len = usize::from(self.octet()?);
         self.take(len).map(ShortRef::from_wire)
     }
 
+    #[inline]
     pub(crate) fn long_bytes(&mut self) -> Result<&'a [u8], WireError> {
         let len = self.long()?;
         // A length that does not fit usize is longer than any buffer.
@@ -83,6 +94,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Checks that everything was read.
+    #[inline]
     pub(crate) fn finish(&self) -> Result<(), WireError> {
         if self.rest.is_empty() {
             return Ok(());
@@ -98,39 +110,48 @@ pub(crate) struct FieldReader<'a> {
 }
 
 impl<'a> FieldReader<'a> {
+    #[inline]
     pub(crate) fn new(payload: Payload<'a>) -> Self {
         Self { payload, cursor: Cursor::new(payload.as_bytes(), "method") }
     }
 
+    #[inline]
     pub(crate) fn octet(&mut self) -> Result<u8, WireError> {
         self.cursor.octet()
     }
 
+    #[inline]
     pub(crate) fn short(&mut self) -> Result<u16, WireError> {
         self.cursor.short()
     }
 
+    #[inline]
     pub(crate) fn long(&mut self) -> Result<u32, WireError> {
         self.cursor.long()
     }
 
+    #[inline]
     pub(crate) fn longlong(&mut self) -> Result<u64, WireError> {
         self.cursor.longlong()
     }
 
+    #[inline]
     pub(crate) fn short_str(&mut self) -> Result<ShortStr, WireError> {
         let bytes = self.cursor.short_bytes()?.as_bytes();
         ShortStr::from_wire(self.payload.share(bytes))
     }
 
+    #[inline]
     pub(crate) fn long_str(&mut self) -> Result<Bytes, WireError> {
         Ok(self.payload.share(self.cursor.long_bytes()?))
     }
 
+    #[inline]
     pub(crate) fn table(&mut self) -> Result<Table, WireError> {
         Ok(Table::from_raw(self.long_str()?))
     }
 
+    #[inline]
     pub(crate) fn finish(&self) -> Result<(), WireError> {
         self.cursor.finish()
     }

@@ -161,8 +161,8 @@ proptest! {
                 }
             }
         }
-        let Some(Command::Content(got_method, content)) = got.pop() else { panic!("no content") };
-        prop_assert_eq!(got_method, Method::from(method));
+        let Some(Command::Publish(got_method, content)) = got.pop() else { panic!("no content") };
+        prop_assert_eq!(got_method, method);
         prop_assert_eq!(content.body, body);
     }
 

@@ -44,6 +44,7 @@ pub struct RequestOk {
 }
 
 impl Access {
+    #[inline(always)]
     pub(super) fn decode(method_id: u16, fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(match method_id {
             10 => Self::Request(Request::decode(fields)?),

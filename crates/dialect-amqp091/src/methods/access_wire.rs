@@ -11,7 +11,8 @@ use crate::methods::access::{Request, RequestOk};
 use crate::wire::{FieldReader, pack_bits};
 
 impl Request {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let realm = fields.short_str()?;
         let bits = fields.octet()?;
         Ok(Self {
@@ -36,7 +37,8 @@ impl MethodFields for Request {
 }
 
 impl RequestOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         Ok(Self { ticket })
     }

@@ -235,6 +235,7 @@ pub struct Nack {
 }
 
 impl Basic {
+    #[inline(always)]
     pub(super) fn decode(method_id: u16, fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(match method_id {
             10 => Self::Qos(Qos::decode(fields)?),

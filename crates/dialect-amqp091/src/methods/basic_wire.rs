@@ -14,7 +14,8 @@ use crate::methods::basic::{
 use crate::wire::{FieldReader, pack_bits, put_long_bytes};
 
 impl Qos {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let prefetch_size = fields.long()?;
         let prefetch_count = fields.short()?;
         let bits = fields.octet()?;
@@ -41,7 +42,8 @@ impl MethodFields for QosOk {
 }
 
 impl Consume {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let queue = fields.short_str()?;
         let consumer_tag = fields.short_str()?;
@@ -74,7 +76,8 @@ impl MethodFields for Consume {
 }
 
 impl ConsumeOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let consumer_tag = fields.short_str()?;
         Ok(Self { consumer_tag })
     }
@@ -90,7 +93,8 @@ impl MethodFields for ConsumeOk {
 }
 
 impl Cancel {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let consumer_tag = fields.short_str()?;
         let bits = fields.octet()?;
         Ok(Self { consumer_tag, no_wait: bits & 1 != 0 })
@@ -108,7 +112,8 @@ impl MethodFields for Cancel {
 }
 
 impl CancelOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let consumer_tag = fields.short_str()?;
         Ok(Self { consumer_tag })
     }
@@ -124,7 +129,8 @@ impl MethodFields for CancelOk {
 }
 
 impl Publish {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let exchange = fields.short_str()?;
         let routing_key = fields.short_str()?;
@@ -146,7 +152,8 @@ impl MethodFields for Publish {
 }
 
 impl Return {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let reply_code = fields.short()?;
         let reply_text = fields.short_str()?;
         let exchange = fields.short_str()?;
@@ -168,7 +175,8 @@ impl MethodFields for Return {
 }
 
 impl Deliver {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let consumer_tag = fields.short_str()?;
         let delivery_tag = fields.longlong()?;
         let bits = fields.octet()?;
@@ -192,7 +200,8 @@ impl MethodFields for Deliver {
 }
 
 impl Get {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let queue = fields.short_str()?;
         let bits = fields.octet()?;
@@ -212,7 +221,8 @@ impl MethodFields for Get {
 }
 
 impl GetOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let delivery_tag = fields.longlong()?;
         let bits = fields.octet()?;
         let exchange = fields.short_str()?;
@@ -236,7 +246,8 @@ impl MethodFields for GetOk {
 }
 
 impl GetEmpty {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let cluster_id = fields.short_str()?;
         Ok(Self { cluster_id })
     }
@@ -252,7 +263,8 @@ impl MethodFields for GetEmpty {
 }
 
 impl Ack {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let delivery_tag = fields.longlong()?;
         let bits = fields.octet()?;
         Ok(Self { delivery_tag, multiple: bits & 1 != 0 })
@@ -270,7 +282,8 @@ impl MethodFields for Ack {
 }
 
 impl Reject {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let delivery_tag = fields.longlong()?;
         let bits = fields.octet()?;
         Ok(Self { delivery_tag, requeue: bits & 1 != 0 })
@@ -288,7 +301,8 @@ impl MethodFields for Reject {
 }
 
 impl RecoverAsync {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let bits = fields.octet()?;
         Ok(Self { requeue: bits & 1 != 0 })
     }
@@ -304,7 +318,8 @@ impl MethodFields for RecoverAsync {
 }
 
 impl Recover {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let bits = fields.octet()?;
         Ok(Self { requeue: bits & 1 != 0 })
     }
@@ -327,7 +342,8 @@ impl MethodFields for RecoverOk {
 }
 
 impl Nack {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let delivery_tag = fields.longlong()?;
         let bits = fields.octet()?;
         Ok(Self { delivery_tag, multiple: bits & 1 != 0, requeue: bits & 2 != 0 })

@@ -73,6 +73,7 @@ pub struct Close {
 pub struct CloseOk;
 
 impl Channel {
+    #[inline(always)]
     pub(super) fn decode(method_id: u16, fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(match method_id {
             10 => Self::Open(Open::decode(fields)?),

@@ -11,7 +11,8 @@ use crate::methods::channel::{Close, CloseOk, Flow, FlowOk, Open, OpenOk};
 use crate::wire::{FieldReader, pack_bits, put_long_bytes};
 
 impl Open {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let out_of_band = fields.short_str()?;
         Ok(Self { out_of_band })
     }
@@ -27,7 +28,8 @@ impl MethodFields for Open {
 }
 
 impl OpenOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let channel_id = fields.long_str()?;
         Ok(Self { channel_id })
     }
@@ -43,7 +45,8 @@ impl MethodFields for OpenOk {
 }
 
 impl Flow {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let bits = fields.octet()?;
         Ok(Self { active: bits & 1 != 0 })
     }
@@ -59,7 +62,8 @@ impl MethodFields for Flow {
 }
 
 impl FlowOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let bits = fields.octet()?;
         Ok(Self { active: bits & 1 != 0 })
     }
@@ -75,7 +79,8 @@ impl MethodFields for FlowOk {
 }
 
 impl Close {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let reply_code = fields.short()?;
         let reply_text = fields.short_str()?;
         let class_id = fields.short()?;

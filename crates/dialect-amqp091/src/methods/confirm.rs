@@ -30,6 +30,7 @@ pub struct Select {
 pub struct SelectOk;
 
 impl Confirm {
+    #[inline(always)]
     pub(super) fn decode(method_id: u16, fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(match method_id {
             10 => Self::Select(Select::decode(fields)?),

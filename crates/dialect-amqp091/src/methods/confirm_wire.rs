@@ -11,7 +11,8 @@ use crate::methods::confirm::{Select, SelectOk};
 use crate::wire::{FieldReader, pack_bits};
 
 impl Select {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let bits = fields.octet()?;
         Ok(Self { no_wait: bits & 1 != 0 })
     }

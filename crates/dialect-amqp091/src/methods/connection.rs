@@ -168,6 +168,7 @@ pub struct UpdateSecret {
 pub struct UpdateSecretOk;
 
 impl Connection {
+    #[inline(always)]
     pub(super) fn decode(method_id: u16, fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(match method_id {
             10 => Self::Start(Start::decode(fields)?),

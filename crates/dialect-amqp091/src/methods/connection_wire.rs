@@ -14,7 +14,8 @@ use crate::methods::connection::{
 use crate::wire::{FieldReader, pack_bits, put_long_bytes};
 
 impl Start {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let version_major = fields.octet()?;
         let version_minor = fields.octet()?;
         let server_properties = fields.table()?;
@@ -38,7 +39,8 @@ impl MethodFields for Start {
 }
 
 impl StartOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let client_properties = fields.table()?;
         let mechanism = fields.short_str()?;
         let response = fields.long_str()?;
@@ -60,7 +62,8 @@ impl MethodFields for StartOk {
 }
 
 impl Secure {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let challenge = fields.long_str()?;
         Ok(Self { challenge })
     }
@@ -76,7 +79,8 @@ impl MethodFields for Secure {
 }
 
 impl SecureOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let response = fields.long_str()?;
         Ok(Self { response })
     }
@@ -92,7 +96,8 @@ impl MethodFields for SecureOk {
 }
 
 impl Tune {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let channel_max = fields.short()?;
         let frame_max = fields.long()?;
         let heartbeat = fields.short()?;
@@ -112,7 +117,8 @@ impl MethodFields for Tune {
 }
 
 impl TuneOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let channel_max = fields.short()?;
         let frame_max = fields.long()?;
         let heartbeat = fields.short()?;
@@ -132,7 +138,8 @@ impl MethodFields for TuneOk {
 }
 
 impl Open {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let virtual_host = fields.short_str()?;
         let capabilities = fields.short_str()?;
         let bits = fields.octet()?;
@@ -152,7 +159,8 @@ impl MethodFields for Open {
 }
 
 impl OpenOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let known_hosts = fields.short_str()?;
         Ok(Self { known_hosts })
     }
@@ -168,7 +176,8 @@ impl MethodFields for OpenOk {
 }
 
 impl Close {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let reply_code = fields.short()?;
         let reply_text = fields.short_str()?;
         let class_id = fields.short()?;
@@ -197,7 +206,8 @@ impl MethodFields for CloseOk {
 }
 
 impl Blocked {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let reason = fields.short_str()?;
         Ok(Self { reason })
     }
@@ -220,7 +230,8 @@ impl MethodFields for Unblocked {
 }
 
 impl UpdateSecret {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let new_secret = fields.long_str()?;
         let reason = fields.short_str()?;
         Ok(Self { new_secret, reason })

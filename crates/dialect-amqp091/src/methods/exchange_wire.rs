@@ -11,7 +11,8 @@ use crate::methods::exchange::{Bind, BindOk, Declare, DeclareOk, Delete, DeleteO
 use crate::wire::{FieldReader, pack_bits, put_long_bytes};
 
 impl Declare {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let exchange = fields.short_str()?;
         let kind = fields.short_str()?;
@@ -52,7 +53,8 @@ impl MethodFields for DeclareOk {
 }
 
 impl Delete {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let exchange = fields.short_str()?;
         let bits = fields.octet()?;
@@ -79,7 +81,8 @@ impl MethodFields for DeleteOk {
 }
 
 impl Bind {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let destination = fields.short_str()?;
         let source = fields.short_str()?;
@@ -112,7 +115,8 @@ impl MethodFields for BindOk {
 }
 
 impl Unbind {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let destination = fields.short_str()?;
         let source = fields.short_str()?;

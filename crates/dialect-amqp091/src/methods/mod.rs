@@ -74,6 +74,7 @@ impl Method {
     ///
     /// # Errors
     /// [`WireError`] for an unknown method, fields too short or too long, a name that is not UTF-8.
+    #[inline]
     pub fn decode<'a>(payload: impl Into<Payload<'a>>) -> Result<Self, WireError> {
         let payload = payload.into();
         if payload.len() < 4 {

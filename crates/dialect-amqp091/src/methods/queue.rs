@@ -149,6 +149,7 @@ pub struct Unbind {
 pub struct UnbindOk;
 
 impl Queue {
+    #[inline(always)]
     pub(super) fn decode(method_id: u16, fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(match method_id {
             10 => Self::Declare(Declare::decode(fields)?),

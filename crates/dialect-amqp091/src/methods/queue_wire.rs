@@ -13,7 +13,8 @@ use crate::methods::queue::{
 use crate::wire::{FieldReader, pack_bits, put_long_bytes};
 
 impl Declare {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let queue = fields.short_str()?;
         let bits = fields.octet()?;
@@ -44,7 +45,8 @@ impl MethodFields for Declare {
 }
 
 impl DeclareOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let queue = fields.short_str()?;
         let message_count = fields.long()?;
         let consumer_count = fields.long()?;
@@ -64,7 +66,8 @@ impl MethodFields for DeclareOk {
 }
 
 impl Bind {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let queue = fields.short_str()?;
         let exchange = fields.short_str()?;
@@ -97,7 +100,8 @@ impl MethodFields for BindOk {
 }
 
 impl Purge {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let queue = fields.short_str()?;
         let bits = fields.octet()?;
@@ -117,7 +121,8 @@ impl MethodFields for Purge {
 }
 
 impl PurgeOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let message_count = fields.long()?;
         Ok(Self { message_count })
     }
@@ -133,7 +138,8 @@ impl MethodFields for PurgeOk {
 }
 
 impl Delete {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let queue = fields.short_str()?;
         let bits = fields.octet()?;
@@ -153,7 +159,8 @@ impl MethodFields for Delete {
 }
 
 impl DeleteOk {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let message_count = fields.long()?;
         Ok(Self { message_count })
     }
@@ -169,7 +176,8 @@ impl MethodFields for DeleteOk {
 }
 
 impl Unbind {
-    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
+    #[inline]
+    pub(crate) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         let ticket = fields.short()?;
         let queue = fields.short_str()?;
         let exchange = fields.short_str()?;

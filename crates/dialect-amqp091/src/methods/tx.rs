@@ -51,6 +51,7 @@ pub struct Rollback;
 pub struct RollbackOk;
 
 impl Tx {
+    #[inline(always)]
     pub(super) fn decode(method_id: u16, _fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(match method_id {
             10 => Self::Select(Select),
