@@ -83,6 +83,10 @@ pub(crate) fn put_in_place(shared: &Shared, spare: Spare, base: Position) -> Res
 /// Writes the seal into a segment that takes no more batches; durable when this returns.
 pub(crate) fn seal(shared: &Shared, segment: &Segment) -> Result<(), JournalError> {
     let end = segment.end();
+    if shared.durable.load(Ordering::Acquire) < end.0 {
+        // The seal vouches for every batch before it, so it must not reach storage earlier than they.
+        segment.file.sync_data().map_err(|e| shared.fail("fdatasync", &segment.name, e))?;
+    }
     let slot = encode_seal(segment.epoch, end);
     segment
         .file
@@ -100,14 +104,14 @@ impl FileJournal {
         JournalError::Full { needed_bytes, free_bytes, reserve_bytes }
     }
 
-    /// Refuses a batch that is not essential when the disk has less than `needed_bytes` beside the reserve.
-    fn check_space(&self, batch: &SealedBatch, needed_bytes: u64) -> Result<(), JournalError> {
+    /// Whether the disk is so full that only essential batches may take `needed_bytes` of it. Refuses others.
+    fn check_space(&self, batch: &SealedBatch, needed_bytes: u64) -> Result<bool, JournalError> {
         let free_bytes = self.shared.spares.free_bytes()?;
-        let wanted = self.shared.options.disk_reserve_bytes.saturating_add(needed_bytes);
-        if batch.is_essential() || free_bytes >= wanted {
-            return Ok(());
+        let scarce = free_bytes < self.shared.options.disk_reserve_bytes.saturating_add(needed_bytes);
+        if scarce && !batch.is_essential() {
+            return Err(self.full(batch.bytes().len() as u64, free_bytes));
         }
-        Err(self.full(batch.bytes().len() as u64, free_bytes))
+        Ok(scarce)
     }
 
     /// A file for the next segment with its header in it, or `Full`.
@@ -124,17 +128,21 @@ impl FileJournal {
             Some(_) => batch_bytes,
             None => self.shared.options.segment_bytes.max(batch_bytes),
         };
-        if let Err(error) = self.check_space(batch, needed_bytes) {
-            taken.into_iter().for_each(|spare| self.shared.spares.keep(spare));
-            return Err(error);
-        }
+        let scarce = match self.check_space(batch, needed_bytes) {
+            Ok(scarce) => scarce,
+            Err(error) => {
+                taken.into_iter().for_each(|spare| self.shared.spares.keep(spare));
+                return Err(error);
+            }
+        };
         let made = match taken {
             Some(spare) => Ok(spare),
             None => self.shared.spares.make_empty(),
         };
         let made = made.and_then(|spare| fill_in_header(&self.shared, &spare, base).map(|()| spare));
         match made {
-            Ok(spare) => Ok(spare),
+            // What an acknowledgement took of the last space is for acknowledgements.
+            Ok(spare) => Ok(Spare { from_reserve: scarce, ..spare }),
             Err(error) if is_full(&error) => self.reserve_file(batch),
             Err(error) => Err(self.shared.fail("preparing a segment", &segment_name(base), error)),
         }
@@ -218,7 +226,7 @@ impl FileJournal {
 
     /// Before a batch goes into a segment for essential ones: is it one, or has the disk space again?
     fn check_reserve(&mut self, batch: &SealedBatch) -> Result<(), JournalError> {
-        self.check_space(batch, 0)?;
+        self.check_space(batch, batch.bytes().len() as u64)?;
         if !batch.is_essential() {
             self.active.essential_only = false;
             if let Some(background) = &self.background {
