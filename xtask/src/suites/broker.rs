@@ -64,8 +64,14 @@ impl Running {
     /// Starts `binary` with everything below `folder` and waits until it says that it listens.
     pub(super) fn start(binary: &Path, folder: &Path, log: &Log) -> Result<Running, Stop> {
         let ready = folder.join("ready.json");
+        let mut command = Command::new(binary);
+        // What the person at this machine has configured is not what is tested.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BATON_"))
+        {
+            command.env_remove(name);
+        }
         let mut child = log.spawn(
-            Command::new(binary)
+            command
                 .current_dir(folder)
                 .args(["serve", "--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
                 .arg(folder.join("data"))

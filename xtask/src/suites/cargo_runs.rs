@@ -51,7 +51,7 @@ pub(super) fn fuzz_smoke(runner: &Runner<'_>, log: &mut Log) -> Result<Counts, S
 }
 
 pub(super) fn conformance(runner: &mut Runner<'_>, log: &mut Log) -> Result<Counts, Stop> {
-    runner.needs_package("conformance", CONFORMANCE)?;
+    runner.needs_package("conformance/rust", CONFORMANCE)?;
     let broker = runner.broker()?;
     let args = ["test", "--profile", "ci", "-p", CONFORMANCE, "--no-fail-fast"];
     let finished = log.run(command(runner, &args).env("BATON_BIN", broker), COMMAND_MAX)?;

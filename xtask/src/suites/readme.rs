@@ -3,7 +3,7 @@
 //! ```text
 //! ```python run=pika      the virtual environment's Python
 //! ```js run=amqplib       node, as a module, with the packages of conformance/node
-//! ```sh run=cli           bash, with `baton` on the path and BATON_HTTP set
+//! ```sh run=cli           bash, with `baton` on the path and BATON_SERVER set
 //! ```
 //!
 //! The endpoints that the text shows (`localhost` or `127.0.0.1`, ports 5672 and 9324) become those of that broker.
@@ -75,7 +75,7 @@ fn execute(runner: &Runner<'_>, log: &mut Log, broker: &Path, block: &Block) -> 
     command
         .arg(&script)
         .current_dir(&folder)
-        .env("BATON_HTTP", format!("http://{}", running.http))
+        .env("BATON_SERVER", format!("http://{}", running.http))
         .env("BATON_BIN", broker);
     let finished = log.run(&mut command, BLOCK_MAX)?;
     if finished.success { Ok(()) } else { Err(Stop::Fail(finished.ending)) }

@@ -5,30 +5,30 @@
 
 use super::Finding;
 use super::edges::{crate_of, is_pure};
-use crate::repo::SourceFile;
+use crate::repo::{Package, SourceFile};
 
 /// The one that the others are copies of.
 const STRICT: &str = "crates/model/clippy.toml";
 
-pub(super) fn check(files: &[SourceFile]) -> Vec<Finding> {
+pub(super) fn check(packages: &[Package], files: &[SourceFile]) -> Vec<Finding> {
     let text = |path: &str| files.iter().find(|file| file.path == path).map(|file| file.text.as_str());
     let mut findings = Vec::new();
-    for manifest in files.iter().filter(|file| file.path.ends_with("/Cargo.toml")) {
-        if manifest.text.contains("[package]") && !inherits_lints(&manifest.text) {
+    for package in packages {
+        if !text(&package.manifest).is_some_and(inherits_lints) {
             findings.push(Finding::new(
-                &manifest.path,
+                &package.manifest,
                 1,
                 "the workspace's lints are not taken",
                 "add `[lints]` with `workspace = true`",
             ));
         }
-        let Some(folder) = crate_of(&manifest.path).filter(|folder| is_pure(folder)) else { continue };
+        let Some(folder) = crate_of(&package.manifest).filter(|folder| is_pure(folder)) else { continue };
         let own = format!("crates/{folder}/clippy.toml");
-        if text(&own) != text(STRICT) {
+        if text(&own).is_none() || text(&own) != text(STRICT) {
             findings.push(Finding::new(
                 &own,
                 1,
-                "it differs from the strict settings of the pure crates",
+                "it is not the strict settings of the pure crates",
                 format!("copy {STRICT}; a change there goes to all of them"),
             ));
         }
@@ -52,6 +52,11 @@ mod tests {
         SourceFile { path: path.into(), text: text.into() }
     }
 
+    fn package(folder: &str) -> Package {
+        let manifest = format!("{folder}/Cargo.toml");
+        Package { name: folder.replace("crates/", "baton-"), manifest, dependencies: Vec::new() }
+    }
+
     const GOOD: &str = "[package]\nname = \"x\"\n\n[lints]\nworkspace = true\n";
 
     #[test]
@@ -59,22 +64,18 @@ mod tests {
         let strict = || file(STRICT, "a = 1\n");
         let core = |text: &str| file("crates/core/clippy.toml", text);
         let manifest = || file("crates/core/Cargo.toml", GOOD);
+        let check = |files: &[SourceFile]| check(&[package("crates/core")], files);
         assert_eq!(check(&[strict(), core("a = 1\n"), manifest()]), []);
         assert_eq!(check(&[strict(), core("a = 2\n"), manifest()]).len(), 1);
         assert_eq!(check(&[strict(), manifest()]).len(), 1);
-        assert_eq!(check(&[strict(), file("crates/net/Cargo.toml", GOOD)]), []);
+        assert_eq!(check(&[manifest()]).len(), 1);
     }
 
     #[test]
     fn lints_come_from_the_workspace() {
-        assert_eq!(
-            check(&[file(
-                "crates/net/Cargo.toml",
-                "[package]\nname = \"x\"\n[lints]\n[a]\nworkspace = true\n"
-            )])
-            .len(),
-            1
-        );
-        assert_eq!(check(&[file("Cargo.toml", "[workspace]\n")]), []);
+        let net = |text| file("crates/net/Cargo.toml", text);
+        assert_eq!(check(&[package("crates/net")], &[net(GOOD)]), []);
+        let bad = "[package]\nname = \"x\"\n[lints]\n[a]\nworkspace = true\n";
+        assert_eq!(check(&[package("crates/net")], &[net(bad)]).len(), 1);
     }
 }

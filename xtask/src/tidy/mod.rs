@@ -67,7 +67,7 @@ pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>, String> {
     findings.extend(purity::check(&files));
     findings.extend(docs::check(&files, &names));
     findings.extend(leaks::check(&files, &leaks::of_this_machine(repo)));
-    findings.extend(lint_files::check(&files));
+    findings.extend(lint_files::check(&metadata.packages, &files));
     findings.sort();
     findings.dedup();
     Ok(findings)
