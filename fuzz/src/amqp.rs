@@ -100,11 +100,11 @@ fn reassemble(publish: &Publish, content: &Content) {
     let Ok(view) = content.properties.check() else { return };
     let properties = view.encode();
     assert_eq!(properties.view().unwrap(), view);
+    // The smallest frames that hold the properties, so that the body takes several.
+    let header_bytes = u32::try_from(properties.as_bytes().len()).unwrap() + 20;
     let mut out = BytesMut::new();
-    if write_content(&mut out, 9, 1 << 12, publish, &properties, &content.body).is_err() {
-        return;
-    }
-    let batch = FrameDecoder::new(1 << 12).batch(&mut out).unwrap().unwrap();
+    write_content(&mut out, 9, header_bytes, publish, &properties, &content.body).unwrap();
+    let batch = FrameDecoder::new(0).batch(&mut out).unwrap().unwrap();
     let mut assembler = Assembler::new(4096);
     let mut last = None;
     for frame in &batch {
