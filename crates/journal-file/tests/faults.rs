@@ -322,6 +322,39 @@ fn a_full_disk_refuses_publishes_takes_acks_and_recovers() {
 }
 
 #[test]
+fn when_others_eat_the_disk_acks_use_the_reserve_to_its_end() {
+    for seed in 0..50 {
+        let disk = SimDisk::new(seed);
+        let options = Options { disk_reserve_bytes: 64 << 10, ..options() };
+        let mut journal = try_open(&disk, &options).unwrap().journal;
+        let mut expected = Vec::new();
+        for n in 0..seed as u8 {
+            append_flagged(journal.as_mut(), &[n; 900], false).unwrap();
+            expected.push(vec![n; 900]);
+        }
+        disk.set_capacity_bytes(disk.used_bytes() + seed * 100);
+        let mut acks = 0u64;
+        let full = loop {
+            match append_flagged(journal.as_mut(), &acks.to_le_bytes(), true) {
+                Ok(_) => expected.push(acks.to_le_bytes().to_vec()),
+                Err(error) => break error,
+            }
+            acks += 1;
+            assert!(acks < 10_000, "seed {seed}: a disk without end");
+        };
+        assert!(matches!(full, JournalError::Full { .. }), "seed {seed}: {full}");
+        assert!(acks > 200, "seed {seed}: only {acks} acknowledgements found space");
+        // Still usable, and as soon as there is space everything goes.
+        disk.set_capacity_bytes(u64::MAX);
+        append_flagged(journal.as_mut(), b"publish", false).unwrap();
+        expected.push(b"publish".to_vec());
+        drop(journal);
+        disk.cycle_power();
+        assert!(replay(&disk, &options).unwrap() == expected, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_batch_refused_for_lack_of_space_never_comes_back() {
     // Without a reserve the disk fills to the last byte, so that writes stop anywhere in a batch.
     for capacity_bytes in 40_000..40_300 {

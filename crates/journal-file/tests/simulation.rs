@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use baton_journal::{Journal, JournalError, Opened, Position};
+use baton_journal_file::disk::{Disk, DiskFile, DiskLock, LockFailure};
 use baton_journal_file::sim_disk::Random;
 use baton_journal_file::{Options, SimDisk, SyncPolicy, open_on};
 
@@ -182,6 +184,92 @@ fn named_life(seed: u64, sync: SyncPolicy, crash_at: u64, crash_again_at: Option
         );
         std::panic::resume_unwind(panic);
     }
+}
+
+/// A disk that answers some syncs without doing anything: a planted bug for the checks above to find.
+struct LyingDisk {
+    disk: SimDisk,
+    files: bool,
+}
+
+struct LyingFile(Arc<dyn DiskFile>);
+
+impl DiskFile for LyingFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.0.len_bytes()
+    }
+    fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()> {
+        self.0.set_len_bytes(len_bytes)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl LyingDisk {
+    fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        if self.files { Arc::new(LyingFile(file)) } else { file }
+    }
+}
+
+impl Disk for LyingDisk {
+    fn name(&self) -> String {
+        self.disk.name()
+    }
+    fn lock(&self) -> Result<Box<dyn DiskLock>, LockFailure> {
+        self.disk.lock()
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.wrap(self.disk.create(name)?))
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.wrap(self.disk.open(name)?))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        if self.files { self.disk.sync_dir() } else { Ok(()) }
+    }
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.disk.free_bytes()
+    }
+    fn fresh_epoch(&self) -> u64 {
+        self.disk.fresh_epoch()
+    }
+}
+
+/// Whether work on `lying`, a power loss, and a look at what is there breaks a promise.
+fn is_caught(lying: LyingDisk) -> bool {
+    let disk = lying.disk.clone();
+    let options = options(SyncPolicy::Always);
+    let mut promises = Promises::default();
+    let mut journal = open_on(Arc::new(lying), options.clone()).unwrap().journal;
+    work(journal.as_mut(), &mut Random::new(3), &mut promises).unwrap();
+    drop(journal);
+    disk.cycle_power();
+    let look = std::panic::AssertUnwindSafe(|| reopen(&disk, &options, &mut promises).map(drop));
+    !matches!(std::panic::catch_unwind(look), Ok(Ok(())))
+}
+
+#[test]
+fn skipped_syncs_are_caught() {
+    let caught =
+        |files| (0..20).filter(|seed| is_caught(LyingDisk { disk: SimDisk::new(*seed), files })).count();
+    assert!(caught(true) >= 18, "of a disk that never syncs a file");
+    assert!(caught(false) >= 12, "of a disk that never syncs its directory");
 }
 
 fn seeds() -> u64 {
