@@ -17,6 +17,8 @@ const READY_MAX: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct Broker {
     built: Option<Result<PathBuf, String>>,
+    /// How long that took: no suite's own time.
+    pub took: Duration,
 }
 
 impl Runner<'_> {
@@ -24,7 +26,9 @@ impl Runner<'_> {
     pub(super) fn broker(&mut self) -> Result<PathBuf, Stop> {
         self.needs_package("crates/baton", "baton")?;
         if self.broker.built.is_none() {
+            let started = Instant::now();
             self.broker.built = Some(self.build());
+            self.broker.took = started.elapsed();
         }
         match &self.broker.built {
             Some(Ok(path)) => Ok(path.clone()),
@@ -43,7 +47,10 @@ impl Runner<'_> {
                 .join("ci")
                 .join(format!("baton{}", std::env::consts::EXE_SUFFIX))),
             Ok(finished) => {
-                println!("{}", finished.output.trim_end());
+                // What did compile is of no interest.
+                for line in finished.output.lines().filter(|line| !line.starts_with("   Compiling")) {
+                    println!("{line}");
+                }
                 Err(format!("the broker does not build ({}, {})", finished.ending, log.name()))
             }
             Err(Stop::Fail(reason) | Stop::Skip(reason)) => Err(reason),

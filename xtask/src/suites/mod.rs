@@ -128,9 +128,10 @@ impl Runner<'_> {
     fn run(&mut self, suite: Suite) -> Result<Row, String> {
         let name = suite.name();
         let mut log = Log::create(self.repo, &name)?;
-        let started = Instant::now();
+        let (started, building_before) = (Instant::now(), self.broker.took);
         let result = self.start(suite, &mut log);
-        let row = Row::new(name, result, started.elapsed());
+        let took = started.elapsed().saturating_sub(self.broker.took.saturating_sub(building_before));
+        let row = Row::new(name, result, took);
         report::progress(&row, &log);
         Ok(row)
     }
