@@ -7,6 +7,7 @@
 pub mod compare;
 pub mod conn;
 pub mod consumer;
+pub mod crash;
 pub mod error;
 pub mod machine;
 pub mod measure;

@@ -70,16 +70,26 @@ impl Stat {
 /// A server under measurement.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// The process that was started; its children count too.
-    pub pid: u32,
+    root: u32,
+    tree: Vec<u32>,
 }
 
 impl Probe {
+    /// The process that was started, with what it has started since; its children count too.
+    pub fn new(pid: u32) -> Probe {
+        Probe { root: pid, tree: process_tree(pid) }
+    }
+
+    /// Looks for processes that were started since. Not done at every reading: it walks all of `/proc`, and this
+    /// program shares its cores with what it measures.
+    pub fn refresh(&mut self) {
+        self.tree = process_tree(self.root);
+    }
+
     /// CPU used so far by the tree, in nanoseconds, to the clock tick (10 ms on Linux).
     pub fn cpu_ns(&self) -> u64 {
         let tick_ns = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
-        let ticks: u64 =
-            process_tree(self.pid).into_iter().filter_map(Stat::read).map(|stat| stat.ticks).sum();
+        let ticks: u64 = self.tree.iter().filter_map(|pid| Stat::read(*pid)).map(|stat| stat.ticks).sum();
         ticks * tick_ns
     }
 
@@ -94,8 +104,8 @@ impl Probe {
     }
 
     fn sum(&self, file: &str, field: &str) -> u64 {
-        process_tree(self.pid)
-            .into_iter()
+        self.tree
+            .iter()
             .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/{file}")).ok())
             .filter_map(|text| {
                 let line = text.lines().find_map(|line| line.strip_prefix(field).map(str::to_owned))?;
@@ -145,7 +155,7 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(tree.contains(&std::process::id()) && tree.contains(&child.id()));
-        let probe = Probe { pid: std::process::id() };
+        let probe = Probe::new(std::process::id());
         assert!(probe.resident_kib() > 500);
         assert!(own_cpu_ns() > 0);
     }

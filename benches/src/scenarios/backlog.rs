@@ -34,9 +34,14 @@ pub fn run(stage: &mut Stage, settings: &Settings) -> Result<(Row, Row)> {
     let before = stage.read();
     let published = std::thread::scope(|scope| {
         let worker = scope.spawn(|| producer.run());
-        while !worker.is_finished() {
-            std::thread::sleep(Duration::from_millis(2));
-            if let Err(error) = stage.watch() {
+        for nth in 0u32.. {
+            if worker.is_finished() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            if nth.is_multiple_of(100)
+                && let Err(error) = stage.watch()
+            {
                 gauge.stop.store(true, Ordering::Relaxed);
                 let _why_is_known = join(worker);
                 return Err(error);
@@ -44,7 +49,8 @@ pub fn run(stage: &mut Stage, settings: &Settings) -> Result<(Row, Row)> {
         }
         join(worker)
     })?;
-    let mut ingest = stage.row("ingest", before, stage.read(), published.count);
+    let after = stage.read();
+    let mut ingest = stage.row("ingest", before, after, published.count);
 
     let gauges = [ConsumerGauge::default()];
     let [gauge] = &gauges;

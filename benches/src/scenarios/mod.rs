@@ -196,15 +196,17 @@ impl Stage {
             .during("make a data directory")?;
         let mut broker = target.broker(dir.path(), settings.baton_bin.as_deref())?;
         let address = server::start(broker.as_mut())?;
-        let probe = Probe { pid: broker.process().pid() };
+        let mut probe = Probe::new(broker.process().pid());
         // Let the start's own work end before "idle" is read.
         std::thread::sleep(Duration::from_secs(1));
+        probe.refresh();
         let idle_kib = probe.resident_kib();
         Ok(Stage { broker, address, target, probe, idle_kib, peak_kib: idle_kib, _dir: dir })
     }
 
     /// Reads all counters.
-    pub fn read(&self) -> Reading {
+    pub fn read(&mut self) -> Reading {
+        self.probe.refresh();
         Reading {
             at_ns: now_ns(),
             server_cpu_ns: self.probe.cpu_ns(),

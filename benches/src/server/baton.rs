@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -81,9 +80,5 @@ impl Broker for Baton {
 
     fn data_dir(&self) -> &Path {
         &self.data
-    }
-
-    fn usual_start(&self) -> Duration {
-        Duration::from_millis(60)
     }
 }

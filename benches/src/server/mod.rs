@@ -85,9 +85,6 @@ pub trait Broker {
 
     /// Where it keeps its data.
     fn data_dir(&self) -> &Path;
-
-    /// How long from start to ready, roughly: the range from which the crash test picks a moment during start-up.
-    fn usual_start(&self) -> Duration;
 }
 
 /// Starts and waits until ready.

@@ -111,8 +111,4 @@ impl Broker for RabbitMq {
     fn data_dir(&self) -> &Path {
         &self.data
     }
-
-    fn usual_start(&self) -> Duration {
-        Duration::from_secs(4)
-    }
 }
