@@ -9,11 +9,16 @@
 //! [`record`] has the facts, [`codec`] their bytes, [`machine`] the entry point. There is no clock, no I/O, no thread,
 //! no randomness and no protocol here; `engine` calls it, tests and the simulation call it the same way.
 
+mod clients;
 pub mod codec;
+mod contents;
 pub mod context;
 pub mod machine;
+mod queue;
 pub mod record;
+mod routing;
 pub mod snapshot;
+mod state;
 
 pub use context::{Appended, Context, Effect, Store, Stored};
 pub use machine::Machine;

@@ -111,8 +111,8 @@ pub enum Record {
         /// It is durable.
         durable: bool,
     },
-    /// The partition was recovered: no connection from before lives, so linked leases have ended as failures (those that are
-    /// then spent have records of their own behind this one), and fencing numbers go on from `generation` × 2^40.
+    /// The partition was recovered: no connection from before lives, so linked leases have ended (not as failures: the
+    /// consumers did nothing wrong), and fencing numbers go on from `generation` × 2^40.
     Recovered {
         /// How often this partition has been recovered, this time included.
         generation: u32,

@@ -1,0 +1,409 @@
+//! Messages are handed out: queue by queue, to whoever stands longest in its line, as many as can leave at once in one record.
+
+use baton_model::event::Fetched;
+use baton_model::policy::KeyMode;
+use baton_model::request::{FetchSelect, LeaseMode, MessageState};
+use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Fence, QueueId, Seq, Time};
+
+use super::Machine;
+use crate::context::Context;
+use crate::queue::entries::{Entry, NEVER, NONE};
+use crate::queue::serve::{Taker, Turn};
+use crate::record::{Leased, Record, Removal, Runs};
+
+/// A message on its way to somebody.
+#[derive(Clone, Copy)]
+pub(super) struct Handover {
+    pub(super) seq: Seq,
+    /// The consumer that gets it, or stands for the fetch that does.
+    pub(super) consumer: u32,
+    lease: Lease,
+    durable: bool,
+}
+
+/// A lease as it will be recorded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lease {
+    Linked { until: u64 },
+    Timed { until: u64 },
+    Settled,
+}
+
+impl Machine {
+    /// Hands out what can be delivered. Called once after a batch of steps, so that many deliveries make one record.
+    pub fn dispatch(&mut self, now: Time, cx: &mut Context<'_>) {
+        let mut index = 0;
+        while let Some(queue) = self.dirty.get(index).copied() {
+            index += 1;
+            if let Some(queue) = self.state.queue_mut(queue) {
+                queue.serve.dirty = false;
+            }
+            self.dispatch_queue(now, queue, cx);
+            self.refresh_timer(queue);
+            if index == self.dirty.len() {
+                self.dirty.clear();
+                index = 0;
+                self.relieve(now, cx);
+            }
+        }
+    }
+
+    fn dispatch_queue(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) {
+        let mut handovers: Vec<Handover> = Vec::new();
+        let mut after: Option<Turn> = None;
+        // Keyed queues and rates decide anew after each message; others only when the batch is made.
+        let one_by_one = self.state.queue(queue).is_some_and(|q| q.keyed());
+        while let Some((turn, taker)) = self.state.queue(queue).and_then(|q| q.serve.next_taker(after)) {
+            if self.budget(now, queue, handovers.len() as u64) == 0 {
+                break;
+            }
+            match taker {
+                Taker::Consumer(consumer) => {
+                    if !self.serve_consumer(now, queue, consumer, turn, &mut after, &mut handovers) {
+                        continue;
+                    }
+                }
+                Taker::Fetch(fetch) => {
+                    self.hand_over(now, queue, std::mem::take(&mut handovers), cx);
+                    if !self.serve_waiting(now, queue, fetch, cx) {
+                        after = Some(turn);
+                    }
+                }
+            }
+            if one_by_one {
+                self.hand_over(now, queue, std::mem::take(&mut handovers), cx);
+            }
+        }
+        self.hand_over(now, queue, handovers, cx);
+    }
+
+    /// Gives one message to the consumer whose turn it is. False: it got none, and `after` is set if it stays where it is.
+    fn serve_consumer(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+        turn: Turn,
+        after: &mut Option<Turn>,
+        handovers: &mut Vec<Handover>,
+    ) -> bool {
+        let allowed = self.allowed(queue, consumer);
+        if !allowed || !self.clients.can_take(consumer) {
+            // It stands again when it has room; a consumer that is not the active one stays in line.
+            if allowed {
+                self.leave_line(queue, consumer)
+            } else {
+                *after = Some(turn)
+            }
+            return false;
+        }
+        let Some((seq, key)) = self.take_next(now, queue, consumer) else {
+            *after = Some(turn);
+            return false;
+        };
+        let Some(lease) = self.lease_of(now, queue, consumer) else { return false };
+        let Some(durable) = self.state.entry(queue, seq).map(|entry| entry.durable) else { return false };
+        if let Some(key) = key
+            && let Some(queue) = self.state.queue_mut(queue)
+        {
+            queue.index.keys.taken_by(key, consumer);
+        }
+        handovers.push(Handover { seq, consumer, lease, durable });
+        self.clients.took(consumer, seq, lease != Lease::Settled);
+        self.leave_line(queue, consumer);
+        if self.clients.can_take(consumer)
+            && let (Some(consumer_), Some(queue)) =
+                (self.clients.consumer_mut(consumer), self.state.queue_mut(queue))
+        {
+            consumer_.turn = Some(queue.serve.stand(consumer_.priority, Taker::Consumer(consumer)));
+        }
+        true
+    }
+
+    fn leave_line(&mut self, queue: QueueId, consumer: u32) {
+        if let Some(turn) = self.clients.consumer_mut(consumer).and_then(|consumer| consumer.turn.take())
+            && let Some(queue) = self.state.queue_mut(queue)
+        {
+            queue.serve.leave(turn);
+        }
+    }
+
+    /// Whether the queue's limits let one more message leave when `planned` are on their way already.
+    fn budget(&mut self, now: Time, queue: QueueId, planned: u64) -> u64 {
+        let Some(queue) = self.state.queue_mut(queue) else { return 0 };
+        let limits = queue.policy.dispatch;
+        if limits.paused {
+            return 0;
+        }
+        let in_flight = queue.index.counts.in_flight + planned;
+        let room = limits.in_flight_max.map_or(u64::MAX, |max| max.saturating_sub(in_flight));
+        room.min(queue.serve.tokens(limits.rate, now).saturating_sub(planned))
+    }
+
+    /// With a single active consumer, only that one is served.
+    pub(super) fn allowed(&self, queue: QueueId, consumer: u32) -> bool {
+        self.state.queue(queue).is_some_and(|queue| {
+            !queue.policy.dispatch.single_active || queue.serve.consumers.values().next() == Some(&consumer)
+        })
+    }
+
+    /// Takes the next message that a consumer may have out of the index, with its key if it has one.
+    /// Messages that expired before now are left for the timer.
+    fn take_next(&mut self, now: Time, queue: QueueId, consumer: u32) -> Option<(Seq, Option<u32>)> {
+        let queue = self.state.queue_mut(queue)?;
+        loop {
+            let plain = queue.index.ready.peek();
+            let keyed =
+                if queue.policy.keys.mode == KeyMode::Off { None } else { queue.index.keys.peek(consumer) };
+            let use_key = match (plain, keyed) {
+                (None, None) => return None,
+                (Some(_), None) => false,
+                (None, Some(_)) => true,
+                // Higher priority first, then the older one.
+                (Some((p, s)), Some((kp, ks, _))) => (kp, std::cmp::Reverse(ks)) > (p, std::cmp::Reverse(s)),
+            };
+            if use_key {
+                let (_, seq, key) = keyed?;
+                let expired = queue.entries.get(seq).is_some_and(|entry| entry.expires_at < now.0);
+                return (!expired).then_some((seq, Some(key)));
+            }
+            let seq = queue.index.ready.pop()?;
+            match queue.entries.get(seq) {
+                Some(entry) if entry.state == MessageState::Ready && entry.expires_at >= now.0 => {
+                    return Some((seq, None));
+                }
+                // Expired: its timer is due, and takes it out by its entry.
+                _ => {}
+            }
+        }
+    }
+
+    fn lease_of(&self, now: Time, queue: QueueId, consumer: u32) -> Option<Lease> {
+        let policy = &self.state.queue(queue)?.policy;
+        let consumer = self.clients.consumer(consumer)?;
+        let linked_max = consumer.linked_lease_ms_max.or(policy.linked_lease_ms_max);
+        Some(lease(now, consumer.lease, policy.lease_ms, linked_max))
+    }
+
+    /// Records the leases and sends the deliveries.
+    fn hand_over(&mut self, now: Time, queue: QueueId, handovers: Vec<Handover>, cx: &mut Context<'_>) {
+        for (delivery, connection, needs) in self.deliver(now, queue, handovers, cx) {
+            cx.emit(connection, needs, Event::Delivered(Box::new(delivery)));
+        }
+    }
+
+    /// Records the leases, in runs of equal ones, and makes the deliveries.
+    fn deliver(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        handovers: Vec<Handover>,
+        cx: &mut Context<'_>,
+    ) -> Vec<(Delivery, ConnectionId, Option<u64>)> {
+        let mut deliveries = Vec::with_capacity(handovers.len());
+        let mut rest = handovers.as_slice();
+        while let Some(first) = rest.first() {
+            let same = |other: &&Handover| other.lease == first.lease && other.durable == first.durable;
+            let count = rest.iter().take_while(same).count();
+            let (group, behind) = rest.split_at(count);
+            rest = behind;
+            self.lease_group(now, queue, group, cx, &mut deliveries);
+        }
+        if let Some(queue) = self.state.queue_mut(queue)
+            && queue.policy.dispatch.rate.is_some()
+        {
+            queue.serve.spend(deliveries.len() as u64);
+        }
+        deliveries
+    }
+
+    fn lease_group(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        group: &[Handover],
+        cx: &mut Context<'_>,
+        deliveries: &mut Vec<(Delivery, ConnectionId, Option<u64>)>,
+    ) {
+        let Some(first) = group.first() else { return };
+        let (lease, durable) = (first.lease, first.durable);
+        let seqs: Runs = group.iter().map(|handover| handover.seq).collect();
+        let first_delivery = deliveries.len();
+        let settled = lease == Lease::Settled;
+        if settled {
+            // The messages are read before they go.
+            let made = group.iter().filter_map(|handover| self.delivery(queue, *handover, cx));
+            deliveries.extend(made.collect::<Vec<_>>());
+        }
+        let record = match lease {
+            Lease::Settled => Record::Removed { queue, seqs, reason: Removal::Completed, durable },
+            Lease::Linked { until } | Lease::Timed { until } => Record::Leased(Leased {
+                queue,
+                fence: Fence(self.state.queue(queue).map_or(0, |queue| queue.last_fence) + 1),
+                at: now,
+                until: (until != NEVER).then_some(Time(until)),
+                linked: matches!(lease, Lease::Linked { .. }),
+                seqs,
+                durable,
+            }),
+        };
+        let end = self.commit(record, cx);
+        if !settled {
+            for handover in group {
+                if let Some(entry) = self.entry_mut(queue, handover.seq) {
+                    entry.holder = handover.consumer;
+                }
+                deliveries.extend(self.delivery(queue, *handover, cx));
+            }
+        }
+        // Only who may rely on the lease after a restart waits for its record; the message itself is durable or waits already.
+        let needs_lease = matches!(lease, Lease::Timed { .. });
+        for (_, _, needs) in deliveries.iter_mut().skip(first_delivery) {
+            *needs = if needs_lease { end.or(*needs) } else { *needs };
+        }
+        let count = deliveries.len() as u64 - first_delivery as u64;
+        self.totals.delivered += count;
+        if settled {
+            self.totals.completed += count;
+        }
+    }
+
+    fn entry_mut(&mut self, queue: QueueId, seq: Seq) -> Option<&mut Entry> {
+        self.state.queue_mut(queue)?.entries.get_mut(seq)
+    }
+
+    /// What the receiver sees. Needs: the message must be durable before anyone sees it.
+    fn delivery(
+        &mut self,
+        queue: QueueId,
+        handover: Handover,
+        cx: &mut Context<'_>,
+    ) -> Option<(Delivery, ConnectionId, Option<u64>)> {
+        let entry = self.state.entry(queue, handover.seq)?;
+        let consumer = self.clients.consumer(handover.consumer)?;
+        let link = self.clients.links.get(consumer.link as usize)?.id;
+        let content = self.state.contents.get(entry.content);
+        // A lease that is not recorded yet counts too.
+        let acquired = entry.acquired + u32::from(handover.lease == Lease::Settled);
+        let delivery = Delivery {
+            at: DeliveryRef { queue, seq: handover.seq, fence: Fence(entry.fence) },
+            consumer: consumer.id,
+            link,
+            id: content.id,
+            message: content.message(cx.store)?,
+            acquired,
+            failed: entry.failed,
+            redelivered: acquired > 1,
+            enqueued_at: Time(entry.enqueued_at),
+            first_acquired_at: (entry.first_acquired_at != NEVER).then_some(Time(entry.first_acquired_at)),
+            lease_until: (entry.until != NEVER && entry.state == MessageState::InFlight)
+                .then_some(Time(entry.until)),
+            overlay: entry.overlay.clone(),
+        };
+        self.totals.redelivered += u64::from(delivery.redelivered);
+        let needs = content.stored().map(|stored| stored.position + u64::from(stored.len_bytes));
+        Some((delivery, consumer.connection, needs))
+    }
+
+    /// Takes up to so many messages for a fetch.
+    pub(super) fn take_for_fetch(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+        count_max: u32,
+        mode: LeaseMode,
+        cx: &mut Context<'_>,
+    ) -> (Fetched, Option<u64>) {
+        let Some(policy) = self.state.queue(queue).map(|queue| &queue.policy) else {
+            return (Fetched { deliveries: Vec::new(), remaining: 0 }, None);
+        };
+        let lease = lease(now, mode, policy.lease_ms, policy.linked_lease_ms_max);
+        let mut all = Vec::new();
+        let mut key_in_hand = None;
+        while all.len() < count_max as usize && self.budget(now, queue, 0) > 0 {
+            // One fetch may take several messages of a key, although one of it is in flight: its own.
+            let more = key_in_hand.and_then(|key| self.state.queue(queue)?.index.keys.next_of(key));
+            let next = match more {
+                Some(seq) => Some((seq, key_in_hand)),
+                None => self.take_next(now, queue, consumer),
+            };
+            let Some((seq, key)) = next else { break };
+            key_in_hand = key;
+            let Some(durable) = self.state.entry(queue, seq).map(|entry| entry.durable) else { break };
+            self.clients.took(consumer, seq, lease != Lease::Settled);
+            all.extend(self.deliver(now, queue, vec![Handover { seq, consumer, lease, durable }], cx));
+        }
+        self.fetched(queue, all)
+    }
+
+    /// Takes messages by their places, deferred ones included.
+    pub(super) fn take_by_seqs(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+        seqs: &[Seq],
+        mode: LeaseMode,
+        cx: &mut Context<'_>,
+    ) -> (Fetched, Option<u64>) {
+        let lease_ms = self.state.queue(queue).map_or(0, |queue| queue.policy.lease_ms);
+        let lease = lease(now, mode, lease_ms, None);
+        let mut all = Vec::new();
+        for seq in seqs {
+            let waits = |entry: &&Entry| entry.state != MessageState::InFlight;
+            let Some(durable) = self.state.entry(queue, *seq).filter(waits).map(|entry| entry.durable) else {
+                continue;
+            };
+            self.clients.took(consumer, *seq, lease != Lease::Settled);
+            all.extend(self.deliver(now, queue, vec![Handover { seq: *seq, consumer, lease, durable }], cx));
+        }
+        self.fetched(queue, all)
+    }
+
+    fn fetched(
+        &self,
+        queue: QueueId,
+        all: Vec<(Delivery, ConnectionId, Option<u64>)>,
+    ) -> (Fetched, Option<u64>) {
+        let needs = all.iter().filter_map(|(_, _, needs)| *needs).max();
+        let remaining = self.state.queue(queue).map_or(0, |queue| queue.index.counts.ready);
+        (Fetched { deliveries: all.into_iter().map(|(delivery, _, _)| delivery).collect(), remaining }, needs)
+    }
+
+    /// Answers a fetch that waits if there is something for it now.
+    fn serve_waiting(&mut self, now: Time, queue: QueueId, number: u64, cx: &mut Context<'_>) -> bool {
+        let Some(waiting) = self.clients.waiting.get(&number) else { return false };
+        if !matches!(waiting.fetch.select, FetchSelect::Next) {
+            return false;
+        }
+        let (connection, link, count_max, mode) =
+            (waiting.connection, waiting.fetch.link, waiting.fetch.count_max, waiting.fetch.lease);
+        let label = waiting.fetch.label.clone();
+        let Some(consumer) = self.clients.fetcher(connection, link, queue, &label) else { return false };
+        let (fetched, needs) = self.take_for_fetch(now, queue, consumer, count_max, mode, cx);
+        self.forget_ended(consumer);
+        if fetched.deliveries.is_empty() {
+            return false;
+        }
+        if let Some(waiting) = self.end_waiting(number) {
+            cx.emit(connection, needs, Event::Fetched { token: waiting.fetch.token, result: Ok(fetched) });
+        }
+        true
+    }
+
+    /// The holder of a linked lease, if it is linked.
+    pub(super) fn holder(&self, queue: QueueId, seq: Seq) -> Option<u32> {
+        self.state.entry(queue, seq).map(|entry| entry.holder).filter(|holder| *holder != NONE)
+    }
+}
+
+fn lease(now: Time, mode: LeaseMode, lease_ms: u64, linked_lease_ms_max: Option<u64>) -> Lease {
+    match mode {
+        LeaseMode::Settled => Lease::Settled,
+        LeaseMode::Timed(ms) => Lease::Timed { until: now.after_ms(ms.unwrap_or(lease_ms)).0 },
+        LeaseMode::Linked => {
+            Lease::Linked { until: linked_lease_ms_max.map_or(NEVER, |ms| now.after_ms(ms).0) }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Ordering keys of one queue: which keys can give a message, and to whom.
+//!
+//! Messages with a key wait here instead of in [`super::ready::Ready`], in their order, per key. A key *offers* its next
+//! message when its mode allows it; offers are kept sorted, those of keys that belong to a consumer apart from the free ones.
+//!
+//! ```text
+//! Ordered   offers its first message while none is in flight and the first is not waiting for its retry
+//! Session   offers to its owner only: the first message, also while earlier ones are in flight
+//! Sticky    as Session, but a free key offers to everybody and whoever takes it becomes its owner
+//! Fair      offers its first ready message always; the key that was served longest ago comes first
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use baton_model::policy::KeyMode;
+use baton_model::{Name, Seq};
+use slab::Slab;
+
+use super::entries::NONE;
+
+/// Sorts offers: higher priority, then rank (place, or turn), then key.
+type Offer = (std::cmp::Reverse<u8>, u64, u32);
+
+/// All keys of a queue that have messages, an owner, or are held.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    mode: KeyMode,
+    names: BTreeMap<Name, u32>,
+    keys: Slab<Key>,
+    free: BTreeSet<Offer>,
+    owned: BTreeMap<u32, BTreeSet<Offer>>,
+    turn: u64,
+}
+
+#[derive(Debug)]
+struct Key {
+    name: Name,
+    /// Ready and scheduled messages in order: place → (priority, ready).
+    waiting: BTreeMap<u64, (u8, bool)>,
+    in_flight: u32,
+    /// Entries that refer to it, in any state.
+    entries: u32,
+    /// Waits for an operator.
+    held: bool,
+    /// The consumer it belongs to, or `NONE`.
+    owner: u32,
+    /// When it was last served, for `Fair`.
+    turn: u64,
+    offer: Option<Offer>,
+}
+
+impl Keys {
+    pub(crate) fn new(mode: KeyMode) -> Self {
+        Self { mode, ..Self::default() }
+    }
+
+    /// The key of that name, made if need be, for one more entry.
+    pub(crate) fn enter(&mut self, name: &Name) -> u32 {
+        let index = self.find_or_make(name);
+        self.key(index).entries += 1;
+        index
+    }
+
+    /// One entry less; the key goes when nothing is left of it.
+    pub(crate) fn exit(&mut self, index: u32) {
+        let key = self.key(index);
+        key.entries = key.entries.saturating_sub(1);
+        self.forget_if_empty(index);
+    }
+
+    /// A message waits, ready or not yet.
+    pub(crate) fn wait(&mut self, index: u32, seq: Seq, priority: u8, ready: bool) {
+        self.change(index, |key| {
+            key.waiting.insert(seq.0, (priority, ready));
+        });
+    }
+
+    /// A message no longer waits.
+    pub(crate) fn unwait(&mut self, index: u32, seq: Seq) {
+        self.change(index, |key| {
+            key.waiting.remove(&seq.0);
+        });
+    }
+
+    /// A message is in flight.
+    pub(crate) fn lease(&mut self, index: u32) {
+        self.turn += 1;
+        let turn = self.turn;
+        self.change(index, |key| {
+            key.in_flight += 1;
+            key.turn = turn;
+        });
+    }
+
+    /// A message is no longer in flight.
+    pub(crate) fn unlease(&mut self, index: u32) {
+        self.change(index, |key| key.in_flight = key.in_flight.saturating_sub(1));
+    }
+
+    /// The best offer to a consumer: `(priority, place, key)`. Left where it is.
+    pub(crate) fn peek(&self, consumer: u32) -> Option<(u8, Seq, u32)> {
+        let own = self.owned.get(&consumer).and_then(BTreeSet::first);
+        let free = if self.mode == KeyMode::Session { None } else { self.free.first() };
+        let offer = match (own, free) {
+            (Some(own), Some(free)) => own.min(free),
+            (own, free) => own.or(free)?,
+        };
+        let key = self.keys.get(offer.2 as usize)?;
+        Some((offer.0.0, key.first(self.mode)?.1, offer.2))
+    }
+
+    /// The key's next message although one of it is in flight: one fetch may take several of a key, in order.
+    pub(crate) fn next_of(&self, index: u32) -> Option<Seq> {
+        self.keys.get(index as usize)?.first(self.mode).map(|(_, seq)| seq)
+    }
+
+    /// The consumer that took a message of a free key in `Sticky` mode keeps it.
+    pub(crate) fn taken_by(&mut self, index: u32, consumer: u32) {
+        if self.mode == KeyMode::Sticky {
+            self.change(index, |key| key.owner = consumer);
+        }
+    }
+
+    /// Locks a session for a consumer. `None` as name: the free one that waits longest.
+    pub(crate) fn lock(&mut self, name: Option<&Name>, consumer: u32) -> Result<Name, LockError> {
+        let index = match name {
+            Some(name) => self.find_or_make(name),
+            None => self.free.first().ok_or(LockError::NoneFree)?.2,
+        };
+        let key = self.key(index);
+        if key.owner != NONE && key.owner != consumer {
+            return Err(LockError::Owned);
+        }
+        let name = key.name.clone();
+        self.change(index, |key| key.owner = consumer);
+        Ok(name)
+    }
+
+    /// A consumer is gone: its keys are free again.
+    pub(crate) fn release_owner(&mut self, consumer: u32) {
+        let owned: Vec<u32> = self
+            .keys
+            .iter()
+            .filter(|(_, key)| key.owner == consumer)
+            .filter_map(|(index, _)| u32::try_from(index).ok())
+            .collect();
+        for index in owned {
+            self.change(index, |key| key.owner = NONE);
+            self.forget_if_empty(index);
+        }
+        self.owned.remove(&consumer);
+    }
+
+    /// Holds a key for an operator, or lets it go. Returns whether that changed anything.
+    pub(crate) fn hold(&mut self, name: &Name, held: bool) -> bool {
+        if !held && !self.names.contains_key(name) {
+            return false;
+        }
+        let index = self.find_or_make(name);
+        let changed = self.key(index).held != held;
+        self.change(index, |key| key.held = held);
+        self.forget_if_empty(index);
+        changed
+    }
+
+    /// Keys that are held.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter().filter(|(_, i)| self.keys.get(**i as usize).is_some_and(|k| k.held)).map(|(n, _)| n)
+    }
+
+    pub(crate) fn name(&self, index: u32) -> Option<&Name> {
+        self.keys.get(index as usize).map(|key| &key.name)
+    }
+
+    /// For `explain`: messages in flight, whether held, and the owner.
+    pub(crate) fn status(&self, index: u32) -> Option<(u32, bool, u32)> {
+        self.keys.get(index as usize).map(|key| (key.in_flight, key.held, key.owner))
+    }
+
+    fn find_or_make(&mut self, name: &Name) -> u32 {
+        if let Some(index) = self.names.get(name) {
+            return *index;
+        }
+        let index = self.keys.insert(Key {
+            name: name.clone(),
+            waiting: BTreeMap::new(),
+            in_flight: 0,
+            entries: 0,
+            held: false,
+            owner: NONE,
+            turn: 0,
+            offer: None,
+        });
+        let index = u32::try_from(index).expect("memory ends before four thousand million keys");
+        self.names.insert(name.clone(), index);
+        index
+    }
+
+    fn key(&mut self, index: u32) -> &mut Key {
+        self.keys.get_mut(index as usize).expect("an entry's key exists as long as the entry")
+    }
+
+    /// Changes a key and its offer with it.
+    fn change(&mut self, index: u32, change: impl FnOnce(&mut Key)) {
+        let mode = self.mode;
+        let key = self.keys.get_mut(index as usize).expect("an entry's key exists as long as the entry");
+        let before = (key.owner, key.offer.take());
+        change(key);
+        key.offer = key.offer(mode, index);
+        let after = (key.owner, key.offer);
+        if before == after {
+            return;
+        }
+        if let (owner, Some(offer)) = before {
+            self.offers_of(owner).remove(&offer);
+        }
+        if let (owner, Some(offer)) = after {
+            self.offers_of(owner).insert(offer);
+        }
+    }
+
+    fn offers_of(&mut self, owner: u32) -> &mut BTreeSet<Offer> {
+        if owner == NONE { &mut self.free } else { self.owned.entry(owner).or_default() }
+    }
+
+    fn forget_if_empty(&mut self, index: u32) {
+        let key = self.key(index);
+        if key.entries == 0 && !key.held && key.owner == NONE {
+            let key = self.keys.remove(index as usize);
+            self.names.remove(&key.name);
+        }
+    }
+}
+
+impl Key {
+    /// The first message that may leave as far as its order is concerned.
+    fn first(&self, mode: KeyMode) -> Option<(u8, Seq)> {
+        let mut waiting = self.waiting.iter().map(|(seq, (priority, ready))| (*priority, Seq(*seq), *ready));
+        let (priority, seq, ready) = match mode {
+            KeyMode::Fair => waiting.find(|(_, _, ready)| *ready)?,
+            _ => waiting.next()?,
+        };
+        ready.then_some((priority, seq))
+    }
+
+    fn offer(&self, mode: KeyMode, index: u32) -> Option<Offer> {
+        if self.held || (mode == KeyMode::Ordered && self.in_flight > 0) {
+            return None;
+        }
+        let (priority, seq) = self.first(mode)?;
+        let rank = if mode == KeyMode::Fair { self.turn } else { seq.0 };
+        Some((std::cmp::Reverse(priority), rank, index))
+    }
+}
+
+/// Why a session could not be locked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LockError {
+    /// Another consumer holds it.
+    Owned,
+    /// No free session has messages.
+    NoneFree,
+}

@@ -1,0 +1,212 @@
+//! One queue: its messages, and the indexes that make every question about them O(1) or O(log n).
+//!
+//! [`Queue`] changes only through [`crate::state`], which folds records into it. Who consumes from it is kept beside it in
+//! [`Serve`], which is not recorded. Routing, settlement rules and dead-lettering are not here.
+
+pub(crate) mod dedup;
+pub(crate) mod entries;
+pub(crate) mod keys;
+pub(crate) mod ready;
+pub(crate) mod serve;
+
+use std::collections::BTreeSet;
+
+use baton_model::policy::KeyMode;
+use baton_model::request::MessageState;
+use baton_model::{Name, QueueId, QueuePolicy, Seq, Time};
+
+use crate::contents::ContentIndex;
+pub(crate) use entries::{Entries, Entry, NEVER, NONE};
+use keys::Keys;
+use ready::Ready;
+pub(crate) use serve::Serve;
+
+/// One queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) id: QueueId,
+    pub(crate) namespace: Name,
+    pub(crate) name: Name,
+    pub(crate) policy: QueuePolicy,
+    pub(crate) created_at: Time,
+    pub(crate) changed_at: Time,
+    pub(crate) next_seq: u64,
+    pub(crate) last_fence: u64,
+    pub(crate) entries: Entries,
+    pub(crate) index: Indexes,
+    pub(crate) dedup: dedup::Dedup,
+    pub(crate) serve: Serve,
+}
+
+/// What the entries are found by, other than their place. Derived from them entirely.
+#[derive(Debug)]
+pub(crate) struct Indexes {
+    /// Ready messages without a key.
+    pub(crate) ready: Ready,
+    /// Waiting messages with a key.
+    pub(crate) keys: Keys,
+    /// When something happens to a message by itself.
+    pub(crate) timers: BTreeSet<(u64, Seq)>,
+    pub(crate) counts: Counts,
+}
+
+/// How many messages are in which state, and how large they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) ready: u64,
+    pub(crate) scheduled: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) deferred: u64,
+    /// Bodies of ready and scheduled messages: what capacity is about.
+    pub(crate) waiting_bytes: u64,
+    /// Contents of all messages.
+    pub(crate) bytes: u64,
+}
+
+impl Counts {
+    fn of(&mut self, state: MessageState) -> &mut u64 {
+        match state {
+            MessageState::Ready => &mut self.ready,
+            MessageState::Scheduled => &mut self.scheduled,
+            MessageState::InFlight => &mut self.in_flight,
+            MessageState::Deferred => &mut self.deferred,
+        }
+    }
+}
+
+/// Sizes of a message's content, as the counts need them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) body_bytes: u64,
+    pub(crate) content_bytes: u64,
+}
+
+impl Queue {
+    pub(crate) fn new(id: QueueId, namespace: Name, name: Name, policy: QueuePolicy, at: Time) -> Self {
+        let keys = Keys::new(policy.keys.mode);
+        Self {
+            id,
+            namespace,
+            name,
+            policy,
+            created_at: at,
+            changed_at: at,
+            next_seq: 1,
+            last_fence: 0,
+            entries: Entries::default(),
+            index: Indexes {
+                ready: Ready::default(),
+                keys,
+                timers: BTreeSet::new(),
+                counts: Counts::default(),
+            },
+            dedup: dedup::Dedup::default(),
+            serve: Serve::new(at),
+        }
+    }
+
+    /// Whether messages' keys mean anything here.
+    pub(crate) fn keyed(&self) -> bool {
+        self.policy.keys.mode != KeyMode::Off
+    }
+
+    /// Messages that wait, ready or scheduled: what capacity is about.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.index.counts.ready + self.index.counts.scheduled
+    }
+
+    /// Adds a message.
+    pub(crate) fn insert(&mut self, seq: Seq, entry: Entry, size: Size) {
+        self.next_seq = self.next_seq.max(seq.0 + 1);
+        self.index.counts.bytes += size.content_bytes;
+        self.index.add(seq, &entry, size);
+        self.entries.insert(seq, entry);
+    }
+
+    /// Takes a message out for good.
+    pub(crate) fn remove(&mut self, seq: Seq, size: Size) -> Option<Entry> {
+        let entry = self.entries.remove(seq)?;
+        self.index.remove(seq, &entry, size);
+        self.index.counts.bytes = self.index.counts.bytes.saturating_sub(size.content_bytes);
+        if entry.key != NONE {
+            self.index.keys.exit(entry.key);
+        }
+        Some(entry)
+    }
+
+    /// Changes a message's state, times or content, and every index with it. `sizes`: before and after.
+    pub(crate) fn change(&mut self, seq: Seq, sizes: (Size, Size), change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.entries.get_mut(seq) else { return };
+        self.index.remove(seq, entry, sizes.0);
+        change(entry);
+        self.index.add(seq, entry, sizes.1);
+        let bytes = &mut self.index.counts.bytes;
+        *bytes = (*bytes + sizes.1.content_bytes).saturating_sub(sizes.0.content_bytes);
+    }
+
+    /// Puts a message at another place, as `change` leaves it.
+    pub(crate) fn replace(&mut self, from: Seq, to: Seq, size: Size, change: impl FnOnce(&mut Entry)) {
+        let Some(mut entry) = self.entries.remove(from) else { return };
+        self.index.remove(from, &entry, size);
+        change(&mut entry);
+        self.index.add(to, &entry, size);
+        self.entries.insert(to, entry);
+        self.next_seq = self.next_seq.max(to.0 + 1);
+    }
+
+    /// When the queue next has something to do by itself. `None`: never.
+    pub(crate) fn next_timer(&self) -> Option<u64> {
+        let message = self.index.timers.first().map(|(at, _)| *at);
+        let serve = self.serve.next_timer(&self.policy, self.index.counts.ready);
+        [message, self.dedup.next_expiry(), serve].into_iter().flatten().min()
+    }
+
+    /// Contents of all messages, for when the queue goes.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = ContentIndex> + '_ {
+        self.entries.iter_from(Seq(0)).map(|(_, entry)| entry.content)
+    }
+}
+
+impl Indexes {
+    fn add(&mut self, seq: Seq, entry: &Entry, size: Size) {
+        *self.counts.of(entry.state) += 1;
+        let timer = entry.timer();
+        if timer != NEVER {
+            self.timers.insert((timer, seq));
+        }
+        match entry.state {
+            MessageState::Ready | MessageState::Scheduled => {
+                self.counts.waiting_bytes += size.body_bytes;
+                let ready = entry.state == MessageState::Ready;
+                if entry.key != NONE {
+                    self.keys.wait(entry.key, seq, entry.priority, ready);
+                } else if ready {
+                    self.ready.insert(entry.priority, seq);
+                }
+            }
+            MessageState::InFlight if entry.key != NONE => self.keys.lease(entry.key),
+            MessageState::InFlight | MessageState::Deferred => {}
+        }
+    }
+
+    fn remove(&mut self, seq: Seq, entry: &Entry, size: Size) {
+        let count = self.counts.of(entry.state);
+        *count = count.saturating_sub(1);
+        let timer = entry.timer();
+        if timer != NEVER {
+            self.timers.remove(&(timer, seq));
+        }
+        match entry.state {
+            MessageState::Ready | MessageState::Scheduled => {
+                self.counts.waiting_bytes = self.counts.waiting_bytes.saturating_sub(size.body_bytes);
+                if entry.key != NONE {
+                    self.keys.unwait(entry.key, seq);
+                } else if entry.state == MessageState::Ready {
+                    self.ready.remove(entry.priority, seq);
+                }
+            }
+            MessageState::InFlight if entry.key != NONE => self.keys.unlease(entry.key),
+            MessageState::InFlight | MessageState::Deferred => {}
+        }
+    }
+}

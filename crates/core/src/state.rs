@@ -1,0 +1,338 @@
+//! The recorded state of a partition, and the fold: [`State::apply`] is the only way it changes, for live traffic and
+//! for recovery alike. It decides nothing; whatever a record leaves open would be a bug in the record.
+
+use std::collections::BTreeMap;
+
+use baton_model::request::MessageState;
+use baton_model::route::Destination;
+use baton_model::{Message, MessageId, Name, QueueId, Seq, Time};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::contents::{ContentIndex, Contents};
+use crate::context::Stored;
+use crate::queue::{Entry, NEVER, NONE, Queue};
+use crate::record::{Enqueued, Leased, Moved, Place, Record, Released};
+use crate::routing::{Exchange, Namespace};
+
+/// Fencing numbers of one generation: no queue grants this many leases between two restarts.
+const FENCES_PER_GENERATION: u32 = 40;
+
+/// Everything that records make.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Looked up by id only; iterated through [`State::queue_ids`], which sorts.
+    pub(crate) queues: HashMap<QueueId, Queue, FixedState>,
+    pub(crate) namespaces: BTreeMap<Name, Namespace>,
+    pub(crate) contents: Contents,
+    pub(crate) next_queue: u32,
+    pub(crate) next_message: u64,
+    pub(crate) generation: u32,
+    /// Contents met so far in a snapshot, which tells them by message id. Empty after recovery.
+    restored: HashMap<MessageId, ContentIndex, FixedState>,
+    /// The content of the next `Enqueued`, if it is there already: it was just made, or the message is in other queues.
+    sharing: Option<ContentIndex>,
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        Self {
+            queues: HashMap::default(),
+            namespaces: BTreeMap::new(),
+            contents: Contents::default(),
+            next_queue: 1,
+            next_message: 1,
+            generation: 0,
+            restored: HashMap::default(),
+            sharing: None,
+        }
+    }
+
+    /// All queues, in the order they were made.
+    pub(crate) fn queue_ids(&self) -> Vec<QueueId> {
+        let mut ids: Vec<QueueId> = self.queues.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(crate) fn queue(&self, id: QueueId) -> Option<&Queue> {
+        self.queues.get(&id)
+    }
+
+    pub(crate) fn queue_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
+        self.queues.get_mut(&id)
+    }
+
+    pub(crate) fn entry(&self, queue: QueueId, seq: Seq) -> Option<&Entry> {
+        self.queues.get(&queue)?.entries.get(seq)
+    }
+
+    /// A namespace, made on first use: which ones may be used is for the access check to say.
+    pub(crate) fn namespace_mut(&mut self, name: &Name) -> &mut Namespace {
+        self.namespaces.entry(name.clone()).or_insert_with(Namespace::new)
+    }
+
+    /// The next `Enqueued` is about this content.
+    pub(crate) fn share_next(&mut self, content: ContentIndex) {
+        self.sharing = Some(content);
+    }
+
+    /// The content of a snapshot's entry, shared with its other entries of the same message.
+    pub(crate) fn restored_content(
+        &mut self,
+        id: MessageId,
+        stored: Stored,
+        envelope_bytes: u32,
+    ) -> ContentIndex {
+        let known = self.restored.get(&id).copied();
+        // An edited message has the id of what it was, and another content.
+        if let Some(index) = known.filter(|index| self.contents.get(*index).stored() == Some(stored)) {
+            return index;
+        }
+        let index = self.contents.insert_stored(id, stored, envelope_bytes);
+        self.restored.insert(id, index);
+        index
+    }
+
+    /// Recovery is over.
+    pub(crate) fn recovery_done(&mut self) {
+        self.restored = HashMap::default();
+    }
+
+    /// Folds one record in. `content`: where its message lies in the journal, for records that have one and were written.
+    pub(crate) fn apply(&mut self, record: Record, content: Option<Stored>) {
+        match record {
+            Record::QueueCreated(_)
+            | Record::QueueChanged { .. }
+            | Record::QueueDeleted { .. }
+            | Record::ExchangeCreated { .. }
+            | Record::ExchangeDeleted { .. }
+            | Record::Bound { .. }
+            | Record::Unbound { .. } => self.apply_catalog(record),
+            Record::Enqueued(enqueued) => self.enqueued(*enqueued, content),
+            Record::Leased(leased) => self.leased(&leased),
+            Record::Removed { queue, seqs, .. } => {
+                for seq in seqs.iter() {
+                    self.remove(queue, seq);
+                }
+            }
+            Record::Released(released) => self.released(&released),
+            Record::Deferred { queue, seqs, .. } => {
+                for seq in seqs.iter() {
+                    self.change(queue, seq, |entry| end_lease(entry, MessageState::Deferred, NEVER));
+                }
+            }
+            Record::Extended { queue, seq, until, .. } => {
+                self.change(queue, seq, |entry| entry.until = until.0);
+            }
+            Record::Moved(moved) => self.moved(*moved),
+            Record::Edited { queue, seq, message, .. } => self.edited(queue, seq, message, content),
+            Record::Recovered { generation, .. } => self.recovered(generation),
+            Record::KeyHeld { queue, key, held, .. } => {
+                if let Some(queue) = self.queues.get_mut(&queue) {
+                    queue.index.keys.hold(&key, held);
+                }
+            }
+        }
+    }
+
+    fn apply_catalog(&mut self, record: Record) {
+        match record {
+            Record::QueueCreated(created) => {
+                self.next_queue = self.next_queue.max(created.queue.0 + 1);
+                let names = &mut self.namespace_mut(&created.namespace).queues;
+                names.insert(created.name.clone(), created.queue);
+                let made =
+                    Queue::new(created.queue, created.namespace, created.name, created.policy, created.at);
+                self.queues.insert(created.queue, made);
+            }
+            Record::QueueChanged { queue, policy, at } => {
+                if let Some(queue) = self.queues.get_mut(&queue) {
+                    queue.policy = *policy;
+                    queue.changed_at = at;
+                }
+            }
+            Record::QueueDeleted { queue } => {
+                let Some(queue) = self.queues.remove(&queue) else { return };
+                let namespace = self.namespace_mut(&queue.namespace);
+                namespace.queues.remove(&queue.name);
+                namespace.forget_destination(&Destination::Queue(queue.name.clone()));
+                let contents: Vec<ContentIndex> = queue.contents().collect();
+                contents.into_iter().for_each(|content| self.contents.release(content));
+            }
+            Record::ExchangeCreated { namespace, name, policy } => {
+                self.namespace_mut(&namespace).exchanges.insert(name, Exchange::new(*policy));
+            }
+            Record::ExchangeDeleted { namespace, name } => {
+                self.namespace_mut(&namespace).remove_exchange(&name);
+            }
+            Record::Bound { namespace, binding, .. } => {
+                self.namespace_mut(&namespace).bind(*binding);
+            }
+            Record::Unbound { namespace, binding } => {
+                self.namespace_mut(&namespace).unbind(&binding);
+            }
+            _ => {}
+        }
+    }
+
+    fn enqueued(&mut self, enqueued: Enqueued, stored: Option<Stored>) {
+        self.next_message = self.next_message.max(enqueued.id.0 + 1);
+        let content = self
+            .sharing
+            .take()
+            .unwrap_or_else(|| self.contents.insert(enqueued.id, enqueued.message, None, enqueued.durable));
+        if let Some(stored) = stored {
+            self.contents.set_stored(content, stored);
+        }
+        for place in enqueued.places {
+            self.place(place, content, enqueued.id, enqueued.at, enqueued.durable, |entry| {
+                entry.overlay.clone_from(&enqueued.overlay);
+            });
+        }
+    }
+
+    fn place(
+        &mut self,
+        place: Place,
+        content: ContentIndex,
+        id: MessageId,
+        at: Time,
+        durable: bool,
+        finish: impl FnOnce(&mut Entry),
+    ) {
+        self.contents.hold(content);
+        let size = self.contents.size(content);
+        let Some(queue) = self.queues.get_mut(&place.queue) else {
+            self.contents.release(content);
+            return;
+        };
+        if let Some((dedup, until)) = place.dedup {
+            queue.dedup.remember(dedup, id, place.seq, until.0);
+        }
+        let key = place.key.map_or(NONE, |key| queue.index.keys.enter(&key));
+        let mut entry = Entry {
+            content,
+            state: if place.deliver_at.is_some() { MessageState::Scheduled } else { MessageState::Ready },
+            priority: place.priority,
+            durable,
+            linked: false,
+            acquired: 0,
+            failed: 0,
+            key,
+            holder: NONE,
+            enqueued_at: at.0,
+            first_acquired_at: NEVER,
+            expires_at: place.expires_at.map_or(NEVER, |at| at.0),
+            until: place.deliver_at.map_or(NEVER, |at| at.0),
+            fence: 0,
+            overlay: None,
+        };
+        finish(&mut entry);
+        queue.insert(place.seq, entry, size);
+    }
+
+    fn leased(&mut self, leased: &Leased) {
+        let Some(queue) = self.queues.get_mut(&leased.queue) else { return };
+        let mut fence = leased.fence.0;
+        for seq in leased.seqs.iter() {
+            let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { continue };
+            let size = self.contents.size(content);
+            queue.change(seq, (size, size), |entry| {
+                entry.state = MessageState::InFlight;
+                entry.acquired = entry.acquired.saturating_add(1);
+                entry.first_acquired_at = entry.first_acquired_at.min(leased.at.0);
+                entry.fence = fence;
+                entry.until = leased.until.map_or(NEVER, |at| at.0);
+                entry.linked = leased.linked;
+            });
+            fence += 1;
+        }
+        queue.last_fence = queue.last_fence.max(fence.saturating_sub(1));
+    }
+
+    fn released(&mut self, released: &Released) {
+        let until = released.deliver_at.map_or(NEVER, |at| at.0);
+        let state = if until == NEVER { MessageState::Ready } else { MessageState::Scheduled };
+        let mut back = released.back;
+        for seq in released.seqs.iter() {
+            let change = |entry: &mut Entry| {
+                entry.failed = entry.failed.saturating_add(u32::from(released.failed));
+                end_lease(entry, state, until);
+            };
+            match &mut back {
+                None => self.change(released.queue, seq, change),
+                Some(to) => {
+                    let Some(queue) = self.queues.get_mut(&released.queue) else { return };
+                    let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { continue };
+                    queue.replace(seq, *to, self.contents.size(content), change);
+                    to.0 += 1;
+                }
+            }
+        }
+    }
+
+    fn moved(&mut self, moved: Moved) {
+        let Some(entry) = self.entry(moved.from, moved.seq) else { return };
+        let (content, id) = (entry.content, self.contents.get(entry.content).id);
+        self.contents.hold(content);
+        self.remove(moved.from, moved.seq);
+        for place in moved.places {
+            self.place(place, content, id, moved.at, moved.durable, |entry| {
+                entry.overlay = Some(moved.overlay.clone());
+            });
+        }
+        self.contents.release(content);
+    }
+
+    fn edited(&mut self, queue: QueueId, seq: Seq, message: Message, stored: Option<Stored>) {
+        let Some(entry) = self.entry(queue, seq) else { return };
+        let (old, durable) = (entry.content, entry.durable);
+        let id = self.contents.get(old).id;
+        let new = self.contents.insert(id, message, stored, durable);
+        self.contents.hold(new);
+        let sizes = (self.contents.size(old), self.contents.size(new));
+        if let Some(queue) = self.queues.get_mut(&queue) {
+            queue.change(seq, sizes, |entry| entry.content = new);
+        }
+        self.contents.release(old);
+    }
+
+    fn recovered(&mut self, generation: u32) {
+        self.generation = generation;
+        for id in self.queue_ids() {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            queue.last_fence = queue.last_fence.max(u64::from(generation) << FENCES_PER_GENERATION);
+            let linked: Vec<Seq> = queue
+                .entries
+                .iter_from(Seq(0))
+                .filter(|(_, entry)| entry.state == MessageState::InFlight && entry.linked)
+                .map(|(seq, _)| seq)
+                .collect();
+            for seq in linked {
+                self.change(id, seq, |entry| end_lease(entry, MessageState::Ready, NEVER));
+            }
+        }
+    }
+
+    fn change(&mut self, queue: QueueId, seq: Seq, change: impl FnOnce(&mut Entry)) {
+        let Some(queue) = self.queues.get_mut(&queue) else { return };
+        let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { return };
+        let size = self.contents.size(content);
+        queue.change(seq, (size, size), change);
+    }
+
+    fn remove(&mut self, queue: QueueId, seq: Seq) {
+        let Some(queue) = self.queues.get_mut(&queue) else { return };
+        let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { return };
+        queue.remove(seq, self.contents.size(content));
+        self.contents.release(content);
+    }
+}
+
+fn end_lease(entry: &mut Entry, state: MessageState, until: u64) {
+    entry.state = state;
+    entry.until = until;
+    entry.linked = false;
+    entry.holder = NONE;
+}
