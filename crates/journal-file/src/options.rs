@@ -44,7 +44,7 @@ impl Default for Options {
 
 /// The first segment after opening is small, so that it is zero-filled in a few milliseconds; each further one is
 /// four times as large up to `segment_bytes`, since the preparing thread has that much more time.
-const FIRST_SEGMENT_BYTES: u64 = 2 << 20;
+const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 const GROWTH: u64 = 4;
 pub(crate) const PAGE_BYTES: u64 = 4096;
 

@@ -113,28 +113,34 @@ impl Spares {
         self.disk.free_bytes().map_err(|e| unreadable(&self.disk.name(), e))
     }
 
-    /// Creates a file of `file_bytes` zeros, or of as many as the disk has space for.
-    fn zero_filled(&self, name: &str, file_bytes: u64) -> io::Result<Spare> {
+    /// Creates a file of `file_bytes` zeros, or of as many as the disk has space for. Synced step by
+    /// step if `gently`, so that the journal's own syncs never wait behind a long queue of zeros; else not at all.
+    fn zero_filled(&self, name: &str, file_bytes: u64, gently: bool) -> io::Result<Spare> {
         let file = self.disk.create(name)?;
         let zeros = vec![0; FILL_BYTES.min(usize::try_from(file_bytes).unwrap_or(FILL_BYTES))];
         let mut filled = 0;
         while filled < file_bytes && !self.stopping.load(Ordering::Acquire) {
             let wanted = usize::try_from(file_bytes - filled).unwrap_or(usize::MAX).min(zeros.len());
             match file.write_at(filled, zeros.get(..wanted).unwrap_or_default()) {
-                Ok(()) => filled += wanted as u64,
+                Ok(()) => {
+                    filled += wanted as u64;
+                    if gently {
+                        file.sync_data()?;
+                    }
+                }
                 Err(error) if is_full(&error) => break,
                 Err(error) => return Err(error),
             }
         }
-        file.sync_data()?;
         let file_bytes = file.len_bytes()?;
         Ok(Spare { name: name.to_owned(), file, file_bytes, from_reserve: false })
     }
 
-    /// The file for the first segment of an opening, filled here and now. Less than wanted on a full disk.
+    /// The file for the first segment of an opening, filled here and now. Less than wanted on a full disk. Synced
+    /// together with the header that the caller writes.
     pub(crate) fn make_first(&self) -> io::Result<Spare> {
         let file_bytes = Options::file_bytes(self.options.first_segment_bytes());
-        self.zero_filled(&format!("first{TEMPORARY_SUFFIX}"), file_bytes)
+        self.zero_filled(&format!("first{TEMPORARY_SUFFIX}"), file_bytes, false)
     }
 
     /// An empty file: when a segment is needed before the prepared one is ready.
@@ -191,7 +197,7 @@ impl Spares {
         if self.disk.free_bytes()? < wanted_free_bytes {
             return Ok(None);
         }
-        let made = self.zero_filled(temporary, file_bytes);
+        let made = self.zero_filled(temporary, file_bytes, true);
         match made {
             Ok(made) if made.file_bytes >= file_bytes => {
                 self.disk.rename(temporary, name)?;

@@ -1,6 +1,11 @@
 //! One fault each: damage in every place, a full disk, a failed sync, recycled content, a second process, flipped
 //! bits on the way from the disk. What the crash simulation cannot reach.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::print_stderr
+)]
 
 use std::sync::Arc;
 

@@ -1,7 +1,12 @@
 //! Crashes at every single operation that changes the disk, with torn, lost and reordered writes, during work and
 //! during recovery. Checked after each: what was confirmed is there in order, nothing is invented, the end is
 //! right, and appending goes on. A failure prints the seed and the operation; the same seed gives the same disk.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::print_stderr
+)]
 
 use std::collections::BTreeMap;
 use std::io;
