@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use baton_benches::crash::{Outcome, Plan, run};
+use baton_benches::crash::{Plan, run};
 use baton_benches::measure::now_ns;
 use baton_benches::server::Target;
 use clap::Parser;
@@ -46,10 +46,7 @@ fn main() -> ExitCode {
         work_dir: cli.work_dir,
         keep: cli.keep,
     };
-    let outcome = run(&plan, &mut |line| println!("{line}")).unwrap_or_else(|error| {
-        println!("the test could not go on: {error}");
-        Outcome { passed: 0, failed: 1 }
-    });
+    let outcome = run(&plan, &mut |line| println!("{line}"));
     if outcome.failed > 0 {
         println!("repeat with --seed {seed}; add --keep to examine the data directory");
     }

@@ -79,15 +79,22 @@ struct Run<'a> {
     lives: u16,
     kills: usize,
     last_start: Duration,
-    outcome: Outcome,
+    outcome: &'a mut Outcome,
     say: &'a mut dyn FnMut(&str),
 }
 
-/// Runs the test; `say` gets a line for each round and for each final check.
-///
-/// # Errors
-/// The test itself could not go on, for example since the broker did not start again: a failure, too.
-pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
+/// Runs the test; `say` gets a line for each round and for each final check. When the test cannot go on, for example
+/// since the broker does not start again, that is one failed check more.
+pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Outcome {
+    let mut outcome = Outcome::default();
+    if let Err(error) = run_rounds(plan, &mut outcome, say) {
+        let verdict = outcome.note(false);
+        say(&format!("the test could not go on: {error}: {verdict}"));
+    }
+    outcome
+}
+
+fn run_rounds(plan: &Plan, outcome: &mut Outcome, say: &mut dyn FnMut(&str)) -> Result<()> {
     std::fs::create_dir_all(&plan.work_dir).during("make the work directory")?;
     let mut dir = tempfile::Builder::new()
         .prefix("baton-crash-")
@@ -108,7 +115,7 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
         lives: 0,
         kills: 0,
         last_start: Duration::ZERO,
-        outcome: Outcome::default(),
+        outcome,
         say,
     };
     let mut address = run.start()?;
@@ -116,8 +123,7 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
     for (round, moment) in moments.iter().enumerate() {
         address = run.round(round + 1, *moment, address, &mut topology)?;
     }
-    run.finish(address, &topology)?;
-    Ok(run.outcome)
+    run.finish(address, &topology)
 }
 
 impl Run<'_> {
