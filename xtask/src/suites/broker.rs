@@ -58,6 +58,17 @@ impl Runner<'_> {
     }
 }
 
+/// Points a suite at the broker that was built here, whatever the person at this machine has configured for Baton.
+pub(super) fn point_at(command: &mut Command, binary: &Path) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("BATON_") || text.starts_with("AMQP_") {
+            command.env_remove(&name);
+        }
+    }
+    command.env("BATON_BIN", binary);
+}
+
 /// A running broker with a data folder of its own; stopped when dropped.
 pub(super) struct Running {
     child: Child,
@@ -72,11 +83,7 @@ impl Running {
     pub(super) fn start(binary: &Path, folder: &Path, log: &Log) -> Result<Running, Stop> {
         let ready = folder.join("ready.json");
         let mut command = Command::new(binary);
-        // What the person at this machine has configured is not what is tested.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BATON_"))
-        {
-            command.env_remove(name);
-        }
+        point_at(&mut command, binary);
         let mut child = log.spawn(
             command
                 .current_dir(folder)

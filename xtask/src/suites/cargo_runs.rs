@@ -7,6 +7,7 @@
 
 use std::process::Command;
 
+use super::broker::point_at;
 use super::counts::{Counts, cargo_test, own_runner};
 use super::exec::{Finished, Log, version};
 use super::{COMMAND_MAX, Runner, Stop};
@@ -54,7 +55,9 @@ pub(super) fn conformance(runner: &mut Runner<'_>, log: &mut Log) -> Result<Coun
     runner.needs_package("conformance/rust", CONFORMANCE)?;
     let broker = runner.broker()?;
     let args = ["test", "--profile", "ci", "-p", CONFORMANCE, "--no-fail-fast"];
-    let finished = log.run(command(runner, &args).env("BATON_BIN", broker), COMMAND_MAX)?;
+    let mut command = command(runner, &args);
+    point_at(&mut command, &broker);
+    let finished = log.run(&mut command, COMMAND_MAX)?;
     counted(&finished, cargo_test(&finished.output))
 }
 
@@ -62,7 +65,9 @@ pub(super) fn crash(runner: &mut Runner<'_>, log: &mut Log) -> Result<Counts, St
     runner.needs_package("benches", "baton-benches")?;
     let broker = runner.broker()?;
     let args = ["run", "--profile", "ci", "-p", "baton-benches", "--bin", "crash", "--", "--kills", KILLS];
-    let finished = log.run(command(runner, &args).env("BATON_BIN", broker), COMMAND_MAX)?;
+    let mut command = command(runner, &args);
+    point_at(&mut command, &broker);
+    let finished = log.run(&mut command, COMMAND_MAX)?;
     counted(&finished, own_runner(&finished.output))
 }
 

@@ -148,8 +148,9 @@ fn own_group(command: &mut Command) {
 /// Kills a command, with what it started where it has a group of its own.
 pub(super) fn stop(child: &mut Child) {
     if cfg!(unix) && !std::io::stdin().is_terminal() {
-        let group = format!("-{}", child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        // The shell's own `kill`: the program of that name is not everywhere.
+        let kill = format!("kill -KILL -- -{}", child.id());
+        let _ = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
     }
     let _ = child.kill();
     let _ = child.wait();

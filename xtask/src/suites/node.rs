@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::broker::point_at;
 use super::cargo_runs::counted;
 use super::counts::{Counts, node_test};
 use super::exec::{Log, version};
@@ -27,7 +28,8 @@ pub(super) fn conformance(runner: &mut Runner<'_>, log: &mut Log) -> Result<Coun
         return Err(Stop::Fail(format!("{SOURCE} has no *.test.mjs")));
     }
     let mut command = Command::new("node");
-    command.current_dir(&folder).arg("--test").args(&tests).env("BATON_BIN", broker);
+    command.current_dir(&folder).arg("--test").args(&tests);
+    point_at(&mut command, &broker);
     let finished = log.run(&mut command, COMMAND_MAX)?;
     counted(&finished, node_test(&finished.output))
 }

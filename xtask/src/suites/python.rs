@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::broker::point_at;
 use super::cargo_runs::counted;
 use super::counts::{Counts, pytest};
 use super::exec::{Log, version};
@@ -29,10 +30,10 @@ fn suite(runner: &mut Runner<'_>, log: &mut Log, folder: &str) -> Result<Counts,
     let python = environment(runner, log)?;
     let broker = runner.broker()?;
     let mut command = Command::new(python);
+    point_at(&mut command, &broker);
     command
         .current_dir(runner.repo.root())
         .args(["-m", "pytest", folder, "-q", "-rs", "-p", "no:cacheprovider"])
-        .env("BATON_BIN", broker)
         .env("BATON_CARGO", cargo())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     if let Ok(node) = node::environment(runner, log) {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::broker::Running;
+use super::broker::{Running, point_at};
 use super::counts::Counts;
 use super::exec::Log;
 use super::{Runner, Stop, node, python};
@@ -72,11 +72,8 @@ fn execute(runner: &Runner<'_>, log: &mut Log, broker: &Path, block: &Block) -> 
         (script(runner, &folder, block), with_endpoints(&block.code, &running.amqp, &running.http));
     std::fs::create_dir_all(script.parent().unwrap_or(&folder)).map_err(io)?;
     std::fs::write(&script, code).map_err(io)?;
-    command
-        .arg(&script)
-        .current_dir(&folder)
-        .env("BATON_SERVER", format!("http://{}", running.http))
-        .env("BATON_BIN", broker);
+    point_at(&mut command, broker);
+    command.arg(&script).current_dir(&folder).env("BATON_SERVER", format!("http://{}", running.http));
     let finished = log.run(&mut command, BLOCK_MAX)?;
     if finished.success { Ok(()) } else { Err(Stop::Fail(finished.ending)) }
 }
