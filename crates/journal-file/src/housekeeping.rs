@@ -98,7 +98,12 @@ impl Housekeeping for Shared {
         }
         self.sync()?;
         snapshot::write(self.disk.as_ref(), position, source)?;
-        self.snapshots.lock().insert(0, position);
+        {
+            let mut snapshots = self.snapshots.lock();
+            // A damaged file of that name may have been replaced.
+            snapshots.retain(|other| *other != position);
+            snapshots.insert(0, position);
+        }
         self.drop_old_snapshots()
     }
 

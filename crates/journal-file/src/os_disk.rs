@@ -1,10 +1,10 @@
 //! The operating system's file system behind the [`Disk`] trait: positional reads and writes, `fdatasync`,
 //! `flock`. Nothing is cached or retried here.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,6 +13,10 @@ use rustix::fs::{FlockOperation, flock, statvfs};
 
 use crate::disk::{Disk, DiskFile, DiskLock, LockFailure};
 use crate::layout::LOCK_FILE;
+
+/// Messages are nobody's business but the broker's.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 
 /// A directory of the operating system.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ impl OsDisk {
     pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
         let directory = path.into();
         if !directory.is_dir() {
-            fs::create_dir_all(&directory)?;
+            DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&directory)?;
             if let Some(parent) = directory.parent().filter(|p| !p.as_os_str().is_empty()) {
                 File::open(parent)?.sync_all()?;
             }
@@ -65,7 +69,8 @@ impl DiskLock for NeverLocked {}
 
 fn lock_file(path: &Path, writable: bool) -> Result<Box<dyn DiskLock>, LockFailure> {
     let mut options = OpenOptions::new();
-    let opened = options.read(true).write(writable).create(writable).truncate(false).open(path);
+    let opened =
+        options.read(true).write(writable).create(writable).truncate(false).mode(FILE_MODE).open(path);
     let file = match opened {
         Ok(file) => file,
         Err(error) if !writable && error.kind() == io::ErrorKind::NotFound => {
@@ -119,7 +124,13 @@ impl Disk for OsDisk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).open(self.path(name))?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(FILE_MODE)
+            .open(self.path(name))?;
         Ok(Arc::new(OsFile(file)))
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     pub(crate) segments: RwLock<BTreeMap<Position, Arc<Segment>>>,
     pub(crate) durable: AtomicU64,
     pub(crate) spares: Spares,
-    /// Readable snapshots, newest first.
+    /// All snapshot files; the first counts.
     pub(crate) snapshots: Mutex<Vec<Position>>,
     /// Held while a segment is removed or a snapshot written, and to close.
     pub(crate) housekeeping: Mutex<Closed>,

@@ -61,7 +61,7 @@ pub(crate) struct Survey {
     pub(crate) segments: Vec<FoundSegment>,
     /// Base of the idle file that stands for the empty newest segment.
     pub(crate) idle: Option<Position>,
-    /// Readable snapshots, newest first; the first counts.
+    /// The first counts.
     pub(crate) snapshots: Vec<Position>,
     pub(crate) end: Position,
     pub(crate) torn_tail: Option<TornTail>,
@@ -92,24 +92,24 @@ pub(crate) fn find_segment(disk: &dyn Disk, base: Position) -> Result<FoundSegme
     Ok(FoundSegment { name, file, file_bytes, header, end: header.seal.unwrap_or(base) })
 }
 
-/// The readable snapshots among the newest, newest first. A damaged one is passed over, loudly, if an older
-/// one can be read; whether the segments behind that one still exist is found out later.
+/// The snapshots with the newest sound one first, and behind it all others. A damaged one is passed over, loudly, if
+/// an older one can be read; whether the segments behind that one still exist is found out later.
 fn usable_snapshots(disk: &dyn Disk, snapshots: &[Position]) -> Result<Vec<Position>, JournalError> {
-    let mut usable = Vec::new();
     let mut first_error = None;
-    for position in snapshots {
+    for (i, position) in snapshots.iter().enumerate() {
         match snapshot::read(disk, *position, &mut |_| Ok(())) {
-            Ok(_) => usable.push(*position),
+            Ok(_) => {
+                let mut sorted = snapshots.to_vec();
+                sorted.rotate_left(i);
+                return Ok(sorted);
+            }
             Err(error) => {
                 tracing::warn!(snapshot = snapshot_name(*position), %error, "a snapshot cannot be used");
                 first_error.get_or_insert(error);
             }
         }
     }
-    match first_error {
-        Some(error) if usable.is_empty() => Err(error),
-        _ => Ok(usable),
-    }
+    first_error.map_or(Ok(Vec::new()), Err)
 }
 
 /// Walks the batches of `segment` from `from` until `until` or a defect.

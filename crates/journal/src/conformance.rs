@@ -28,6 +28,7 @@ pub fn run(factory: &mut Factory<'_>) {
     order_survives_reopening(&mut factory());
     positions_are_known_in_advance(&mut factory());
     locations_read_back(&mut factory());
+    reads_span_batches_up_to_the_end_of_the_segment(&mut factory());
     scan_walks_whole_batches(&mut factory());
     wrong_batches_are_refused(&mut factory());
     second_writer_is_excluded(&mut factory());
@@ -39,6 +40,7 @@ pub fn run(factory: &mut Factory<'_>) {
     huge_batch(&mut factory());
     callback_errors_pass_through(&mut factory());
     readers_run_beside_the_writer(&mut factory());
+    housekeeping_runs_beside_the_writer(&mut factory());
     many_reopenings(&mut factory());
 }
 
@@ -176,6 +178,31 @@ pub fn locations_read_back(opener: &mut Opener) {
     let mut builder = journal.batch_builder();
     records.extend(fill(journal.as_mut(), &mut builder, 10));
     check(journal.as_ref(), &records);
+}
+
+/// One read may cover several batches of a segment; where the segment ends is in the error of one that asks for more.
+///
+/// # Panics
+/// When that is not so.
+pub fn reads_span_batches_up_to_the_end_of_the_segment(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let records = fill(journal.as_mut(), &mut builder, 40);
+    let reader = journal.reader();
+    for segment in journal.housekeeping().segments() {
+        let len_bytes = u32::try_from(segment.end.since(segment.base)).unwrap();
+        let whole = reader.read(Location { position: segment.base, len_bytes }).unwrap();
+        for (location, bytes) in records.iter().filter(|(l, _)| l.position >= segment.base) {
+            let from = usize::try_from(location.position.since(segment.base)).unwrap();
+            if let Some(found) = whole.get(from..from + bytes.len()).filter(|_| location.end() <= segment.end)
+            {
+                assert!(found == bytes, "the record at {location:?} differs");
+            }
+        }
+        let error = reader.read(Location { position: segment.base, len_bytes: len_bytes + 1 }).unwrap_err();
+        let JournalError::NotFound { position } = error else { panic!("{error}") };
+        assert_eq!(position, segment.end);
+    }
 }
 
 /// A scan from any batch boundary yields the records from there, up to the limit, and says where it stopped.
@@ -479,6 +506,39 @@ pub fn readers_run_beside_the_writer(opener: &mut Opener) {
     }
     drop(to_readers);
     assert_eq!(reading.join().expect("the reader found nothing wrong"), written);
+}
+
+/// Snapshots and removals on another thread neither disturb the writer nor lose what they do not cover.
+///
+/// # Panics
+/// When they do.
+pub fn housekeeping_runs_beside_the_writer(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let housekeeping = journal.housekeeping();
+    let (to_keeper, from_writer) = std::sync::mpsc::sync_channel::<Position>(2);
+    let keeping = thread::spawn(move || {
+        for position in from_writer {
+            let mut write = |sink: &mut dyn SnapshotSink| (0..50).try_for_each(|n| sink.record(&payload(n)));
+            housekeeping.write_snapshot(position, &mut write).expect("a snapshot beside the writer");
+            for segment in housekeeping.segments() {
+                if segment.sealed && segment.end <= position {
+                    housekeeping.remove_segment(segment.base).expect("a removal beside the writer");
+                }
+            }
+        }
+    });
+    let mut since_snapshot = Records::new();
+    for _ in 0..25 {
+        fill(journal.as_mut(), &mut builder, 10);
+        to_keeper.send(journal.end()).unwrap();
+        since_snapshot = fill(journal.as_mut(), &mut builder, 10);
+    }
+    drop(to_keeper);
+    keeping.join().expect("housekeeping found nothing wrong");
+    drop(journal);
+    let (_, mut recovery) = open(opener);
+    assert!(replayed(recovery.as_mut()) == since_snapshot, "replay behind the last snapshot differs");
 }
 
 /// Opening again and again, with and without an append in between, loses and invents nothing.

@@ -63,10 +63,12 @@ pub trait Journal: Send {
 
 /// Reads what has been appended.
 pub trait JournalReader: Send + Sync {
-    /// Reads the bytes at `location` into `buf`, replacing what is in it.
+    /// Reads the bytes at `location` into `buf`, replacing what is in it. A location may span several batches of one
+    /// segment (their headers and padding are then among the bytes), for reading ahead.
     ///
     /// # Errors
-    /// `NotFound` when it lies beyond the end or in a removed segment; `Unreadable` when storage fails.
+    /// `NotFound` when any of it lies beyond the end of its segment or in a removed one, with the first position that is
+    /// not there; `Unreadable` when storage fails.
     fn read_into(&self, location: Location, buf: &mut Vec<u8>) -> Result<(), JournalError>;
 
     /// Reads the bytes at `location`. Checksums are not looked at, because they cover whole batches.

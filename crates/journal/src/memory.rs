@@ -195,12 +195,20 @@ impl Journal for MemoryJournal {
 impl JournalReader for MemoryStore {
     fn read_into(&self, location: Location, buf: &mut Vec<u8>) -> Result<(), JournalError> {
         buf.clear();
-        self.locate(location.position, |base, batch| {
-            let from = usize::try_from(location.position.since(base)).ok()?;
-            let to = from.checked_add(location.len_bytes as usize)?;
-            buf.extend_from_slice(batch.bytes.get(from..to)?);
-            Some(())
-        })
+        let position = location.position;
+        let stored = self.stored.lock();
+        let (_, segment) =
+            stored.segments.range(..=position).next_back().ok_or(JournalError::NotFound { position })?;
+        if location.end() > segment.end {
+            return Err(JournalError::NotFound { position: position.max(segment.end) });
+        }
+        let first = segment.batches.range(..=position).next_back().map_or(position, |(base, _)| *base);
+        for (base, batch) in segment.batches.range(first..location.end()) {
+            let from = usize::try_from(position.since(*base)).unwrap_or(usize::MAX);
+            let to = usize::try_from(location.end().since(*base)).unwrap_or(usize::MAX);
+            buf.extend_from_slice(batch.bytes.get(from..to.min(batch.bytes.len())).unwrap_or_default());
+        }
+        Ok(())
     }
 
     fn scan(
