@@ -1,12 +1,14 @@
-//! The inbox of a partition: all that can wake it is one enum. Filled by ports and the journal thread, emptied by the
+//! The inbox of a partition: all that can wake it is one enum. Filled by ports and the journal's threads, emptied by the
 //! partition, which always takes everything that waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use baton_model::{ConnectionId, Request};
 use parking_lot::{Condvar, Mutex};
 
+use crate::keeper::Kept;
 use crate::port::Outbox;
 
 /// Everything that can wake a partition.
@@ -19,11 +21,13 @@ pub enum Wake {
     Resume(ConnectionId),
     /// A connection ended; what it held goes back.
     Disconnect(ConnectionId),
-    /// The journal thread has finished (or failed) a batch: look at what it left.
+    /// The batch in flight has landed (or failed), and the partition wanted to know.
     Journal,
+    /// A snapshot was written or a segment removed, or not.
+    Kept(Kept),
     /// The clock was moved by hand: look at the timers.
     ClockMoved,
-    /// Make a snapshot, make everything durable, stop.
+    /// Make everything durable, make a snapshot, stop.
     Shutdown,
 }
 
@@ -32,13 +36,15 @@ pub enum Wake {
 pub struct Inbox {
     state: Mutex<State>,
     wake: Condvar,
+    /// Written under the lock, read without.
+    request_bytes: AtomicUsize,
 }
 
 #[derive(Default)]
 struct State {
     waiting: Vec<Wake>,
-    request_bytes: usize,
     asleep: bool,
+    closed: bool,
 }
 
 /// Bytes of requests that may wait in an inbox before connections are told to stop reading. Large enough for several
@@ -46,11 +52,14 @@ struct State {
 pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 impl Inbox {
-    /// Adds one, and wakes the partition if it sleeps.
+    /// Adds one, and wakes the partition if it sleeps. Nothing happens once the partition has stopped.
     pub fn push(&self, wake: Wake) {
         let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
         if let Wake::Requests(_, _, bytes) = &wake {
-            state.request_bytes += bytes;
+            self.request_bytes.fetch_add(*bytes, Ordering::Relaxed);
         }
         state.waiting.push(wake);
         if std::mem::take(&mut state.asleep) {
@@ -61,7 +70,25 @@ impl Inbox {
 
     /// Whether so much waits that connections should stop reading.
     pub fn congested(&self) -> bool {
-        self.state.lock().request_bytes > INBOX_BYTES_MAX
+        self.request_bytes() > INBOX_BYTES_MAX
+    }
+
+    /// Bytes of requests that wait.
+    pub fn request_bytes(&self) -> usize {
+        self.request_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().waiting.is_empty()
+    }
+
+    /// From now on nothing is taken in; returns what still waited.
+    pub(crate) fn close(&self) -> Vec<Wake> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        self.request_bytes.store(0, Ordering::Relaxed);
+        std::mem::take(&mut state.waiting)
     }
 
     /// Takes everything that waits into the empty `into`; sleeps for it at most `timeout`. Returns whether the inbox was congested before.
@@ -76,6 +103,6 @@ impl Inbox {
             state.asleep = false;
         }
         std::mem::swap(&mut state.waiting, into);
-        std::mem::take(&mut state.request_bytes) > INBOX_BYTES_MAX
+        self.request_bytes.swap(0, Ordering::Relaxed) > INBOX_BYTES_MAX
     }
 }

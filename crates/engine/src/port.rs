@@ -30,9 +30,14 @@ impl Outbox {
         Self { events: Mutex::default(), bytes: AtomicUsize::new(0), paused: AtomicBool::new(false), wake }
     }
 
-    /// Adds events and wakes the connection. Takes all of `events`, which stays usable.
+    /// Counts bytes of deliveries that are on their way here, parked ones included. Returns whether that is more than may wait.
+    pub(crate) fn reserve(&self, bytes: usize) -> bool {
+        self.bytes.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes) > OUTBOX_BYTES_MAX
+    }
+
+    /// Adds events and wakes the connection. Takes all of `events`, which stays usable. `bytes`: deliveries not yet reserved.
     pub fn push(&self, events: &mut Vec<Event>, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
         let mut waiting = self.events.lock();
         if waiting.is_empty() {
             std::mem::swap(&mut *waiting, events);
@@ -50,11 +55,25 @@ impl Outbox {
 
     /// Whether too much waits; remembered, so that the port says [`Wake::Resume`] when it has been taken.
     pub fn over_limit(&self) -> bool {
-        let over = self.bytes.load(Ordering::Relaxed) > OUTBOX_BYTES_MAX;
-        if over {
-            self.paused.store(true, Ordering::Release);
+        if self.bytes.load(Ordering::SeqCst) <= OUTBOX_BYTES_MAX {
+            return false;
         }
-        over
+        self.paused.store(true, Ordering::SeqCst);
+        // The reader may have taken it all just before that, and would then never say so.
+        let taken_meanwhile = self.bytes.load(Ordering::SeqCst) < OUTBOX_BYTES_MAX / 2;
+        !(taken_meanwhile && self.paused.swap(false, Ordering::SeqCst))
+    }
+}
+
+/// Bytes that an event counts with against [`OUTBOX_BYTES_MAX`]: the contents of the deliveries in it.
+#[must_use]
+pub fn delivery_bytes(event: &Event) -> usize {
+    match event {
+        Event::Delivered(delivery) => delivery.message.size_bytes(),
+        Event::Fetched { result: Ok(fetched), .. } => {
+            fetched.deliveries.iter().map(|delivery| delivery.message.size_bytes()).sum()
+        }
+        _ => 0,
     }
 }
 
@@ -99,13 +118,18 @@ impl Port {
         !into.is_empty()
     }
 
-    /// Says that `bytes` of deliveries taken earlier have been written to the peer: their bodies count against
-    /// [`OUTBOX_BYTES_MAX`] until then. A delivery counts with its message's `size_bytes`.
+    /// Says that `bytes` of deliveries taken earlier ([`delivery_bytes`]) have been written to the peer: their bodies
+    /// count against [`OUTBOX_BYTES_MAX`] until then.
     pub fn written(&self, bytes: usize) {
-        let before = self.outbox.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if before.saturating_sub(bytes) < OUTBOX_BYTES_MAX / 2
-            && self.outbox.paused.load(Ordering::Acquire)
-            && self.outbox.paused.swap(false, Ordering::AcqRel)
+        let bytes_left = |before: usize| before.saturating_sub(bytes);
+        let before = self
+            .outbox
+            .bytes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |before| Some(bytes_left(before)))
+            .unwrap_or_default();
+        if bytes_left(before) < OUTBOX_BYTES_MAX / 2
+            && self.outbox.paused.load(Ordering::SeqCst)
+            && self.outbox.paused.swap(false, Ordering::SeqCst)
         {
             self.inbox.push(Wake::Resume(self.id));
         }

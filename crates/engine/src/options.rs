@@ -1,0 +1,46 @@
+//! What can be configured about a partition, and its limits with their reasons.
+
+use std::time::Duration;
+
+/// How a partition runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Feeds the jitter of retries. Default 0; the binary takes it from the system.
+    pub seed: u64,
+    /// How long records that nobody waits for (leases, settles without a token) wait for a batch to ride with, milliseconds.
+    /// Default 5: at a low rate it saves the syncs of acknowledgements, and a crash redelivers that much more at most.
+    pub linger_ms: u64,
+    /// A batch is sealed when it has so many bytes. Default 8 MiB: a tenth of a second of a slow disk; bounds what
+    /// two batches hold in memory.
+    pub batch_bytes_max: usize,
+    /// A snapshot is taken when the journal has grown by so many bytes (or twice the last snapshot) since the last one.
+    /// Default 64 MiB: replayed in well under a second.
+    pub snapshot_bytes_min: u64,
+    /// How often a full disk is tried again, milliseconds. Default 1000.
+    pub full_probe_ms: u64,
+    /// Below this average time of an append an idle partition writes by itself instead of waking another thread.
+    /// Default 500 µs: what a wake-up costs on a busy machine is a good part of that. Zero: never.
+    pub inline_append_max: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            linger_ms: 5,
+            batch_bytes_max: 8 << 20,
+            snapshot_bytes_min: 64 << 20,
+            full_probe_ms: 1000,
+            inline_append_max: Duration::from_micros(500),
+        }
+    }
+}
+
+/// Largest content that is journaled, bytes: half of the journal's largest record, so that its places always fit beside it.
+pub(crate) const CONTENT_BYTES_MAX: usize = baton_journal::frame::RECORD_BYTES_MAX / 2;
+
+/// Most bytes of contents in one atomic group: it is one batch, and a batch has a limit ([`baton_journal::frame::BATCH_BYTES_MAX`]).
+pub(crate) const GROUP_BYTES_MAX: usize = baton_journal::frame::BATCH_BYTES_MAX / 2;
+
+/// Batches up to this size may be appended by an idle partition itself; more bytes take long enough to be worth a thread.
+pub(crate) const INLINE_BYTES_MAX: usize = 256 << 10;

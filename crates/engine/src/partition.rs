@@ -1,0 +1,335 @@
+//! A partition: the synchronous heart of the engine. It has no thread and reads no clock; `run` and [`crate::testing`]
+//! drive it the same way:
+//!
+//! ```text
+//! turn(now, wakes)   steps the core for everything that waits, lets leave what may leave, parks the rest
+//! seal()             gives the batch to append, if one is due and none is in flight
+//! (append it, land)  what was parked with it leaves
+//! ```
+//!
+//! What is due when, and what happens to snapshots and segments, is in `upkeep`; what happens when something breaks, in
+//! `stopping`.
+
+mod stopping;
+mod upkeep;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_core::{Context, Effect};
+use baton_journal::{Housekeeping, Journal, Opened, Position, SealedBatch};
+use baton_model::{ConnectionId, Event, Name, Request, Time};
+
+use crate::connections::Connections;
+use crate::error::EngineError;
+use crate::flight::Flight;
+use crate::inbox::Wake;
+use crate::keeper::KeeperJob;
+use crate::options::Options;
+use crate::recovery::{Recovered, recover};
+use crate::segments::Freed;
+use crate::snapshot::Plan;
+use crate::stats::{Counters, Counts};
+use crate::store::BatchStore;
+use crate::{Machine, refuse};
+
+pub(crate) use stopping::panic_text;
+pub(crate) use upkeep::KEEPER_JOBS_MAX;
+
+/// One partition.
+pub struct Partition {
+    machine: Machine,
+    store: BatchStore,
+    connections: Connections,
+    effects: Vec<Effect>,
+    /// Taken from the inbox and not worked on yet, because the batch is full.
+    waiting: VecDeque<Wake>,
+    flight: Arc<Flight>,
+    aloft: Option<Aloft>,
+    now: Time,
+    /// When the batch being filled is sealed though nobody waits for it.
+    linger_until: Option<Time>,
+    full: bool,
+    probe_at: Time,
+    stopped: Option<String>,
+    stopping: bool,
+    plan: Plan,
+    /// Encoded at a batch boundary that is not durable yet.
+    snapshot_ready: Option<KeeperJob>,
+    jobs: Vec<KeeperJob>,
+    removing: Vec<Position>,
+    reclaim: bool,
+    reclaim_at: Time,
+    housekeeping: Arc<dyn Housekeeping>,
+    /// Requests refused without asking the core.
+    refused: u64,
+    counts: Counts,
+    counters: Arc<Counters>,
+    options: Options,
+}
+
+/// The batch in flight.
+struct Aloft {
+    end: Position,
+    freed: Freed,
+}
+
+impl Partition {
+    /// Folds what the journal holds and begins where it ends. `flight` starts at the journal's end.
+    ///
+    /// # Errors
+    /// What the journal held was damaged or not understood; nothing was written.
+    pub(crate) fn recover(
+        mut opened: Opened,
+        now: Time,
+        options: Options,
+        counters: Arc<Counters>,
+    ) -> Result<(Self, Box<dyn Journal>), EngineError> {
+        let recovered = recover(&mut opened, options.seed)?;
+        let Opened { journal, recovery } = opened;
+        drop(recovery);
+        let Recovered { machine, snapshot_position, snapshot_bytes, records } = recovered;
+        let store = BatchStore::new(&*journal);
+        let mut partition = Self {
+            machine,
+            store,
+            connections: Connections::default(),
+            effects: Vec::new(),
+            waiting: VecDeque::new(),
+            flight: Arc::new(Flight::starting_at(journal.end())),
+            aloft: None,
+            now,
+            linger_until: None,
+            full: false,
+            probe_at: now,
+            stopped: None,
+            stopping: false,
+            plan: Plan::new(snapshot_position, snapshot_bytes, options.snapshot_bytes_min),
+            snapshot_ready: None,
+            jobs: Vec::new(),
+            removing: Vec::new(),
+            reclaim: true,
+            reclaim_at: now,
+            housekeeping: journal.housekeeping(),
+            refused: 0,
+            counts: Counts { recovered_records: records, ..Counts::default() },
+            counters,
+            options,
+        };
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let mut cx = Context { store: &mut partition.store, effects: &mut partition.effects };
+            partition.machine.recovered(now, &mut cx);
+        }));
+        worked.map_err(|panic| EngineError::Broken(panic_text(&*panic)))?;
+        partition.effects.clear();
+        // What was given up so far was never counted.
+        partition.store.freed = Freed::default();
+        partition.machine.contents(&mut |at| partition.store.live.add(at));
+        partition.end_turn();
+        Ok((partition, journal))
+    }
+
+    pub(crate) fn flight(&self) -> Arc<Flight> {
+        Arc::clone(&self.flight)
+    }
+
+    /// Works on all of `wakes` (which is empty afterwards) and on what is due at `now`; when the batch being filled gets too
+    /// large, the rest waits for the next turn.
+    pub fn turn(&mut self, now: Time, wakes: &mut Vec<Wake>) {
+        self.now = self.now.max(now);
+        self.counts.turns += 1;
+        self.waiting.extend(wakes.drain(..));
+        self.observe_flight();
+        if self.stopped.is_none() {
+            match catch_unwind(AssertUnwindSafe(|| self.work())) {
+                Err(panic) => self.stop(&format!("a bug: {}", panic_text(&*panic)), false),
+                Ok(()) => {
+                    if let Some(error) = self.store.broken.take() {
+                        self.stop(&format!("a bug: a batch grew beyond its limit: {error}"), false);
+                    }
+                }
+            }
+        }
+        if self.stopped.is_some() {
+            self.refuse_waiting();
+        }
+        self.end_turn();
+    }
+
+    /// The batch being filled, if it is due and none is in flight. Append it and land the flight before asking again.
+    pub fn seal(&mut self) -> Option<SealedBatch> {
+        self.observe_flight();
+        if !self.is_due() {
+            if self.aloft.is_some() && (self.snapshot_ready.is_some() || self.store.asked_early) {
+                self.flight.want();
+            }
+            return None;
+        }
+        if self.aloft.is_some() {
+            if self.flight.want() {
+                return None;
+            }
+            self.observe_flight();
+        }
+        (self.stopped.is_none()).then(|| self.take_off())
+    }
+
+    /// Takes back the buffer of a batch that landed.
+    pub fn recycle(&mut self, batch: SealedBatch) {
+        self.store.builder.recycle(batch);
+    }
+
+    /// Wakes all connections: the inbox was congested and no longer is.
+    pub(crate) fn wake_congested(&self) {
+        self.connections.wake_all();
+    }
+
+    /// Whether a batch is in flight, as far as was noticed.
+    pub(crate) fn is_aloft(&self) -> bool {
+        self.aloft.is_some()
+    }
+
+    pub(crate) fn recovery_took(&mut self, took: Duration) {
+        self.counts.recovery_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    }
+
+    /// Whether the batch being filled has its full size: nothing more is worked on before it is sealed.
+    pub(crate) fn is_batch_full(&self) -> bool {
+        self.store.builder.len_bytes() >= self.options.batch_bytes_max
+    }
+
+    fn work(&mut self) {
+        self.heed_space();
+        while let Some(wake) = self.waiting.pop_front() {
+            self.handle(wake);
+            if self.is_batch_full() {
+                break;
+            }
+        }
+        let now = self.now;
+        let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
+        if self.machine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.machine.tick(now, &mut cx);
+        }
+        self.machine.dispatch(now, &mut cx);
+        self.route();
+        for id in self.connections.pausing() {
+            self.counts.pauses += 1;
+            self.machine.pause(id, true);
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) {
+        match wake {
+            Wake::Requests(id, requests, _) => {
+                for request in requests {
+                    self.step(id, request);
+                }
+            }
+            Wake::Connect(id, outbox) => {
+                self.connections.add(id, outbox);
+                self.machine.connect(id);
+                if self.full {
+                    self.tell_blocked(id);
+                }
+            }
+            Wake::Disconnect(id) => {
+                if self.connections.remove(id) {
+                    let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
+                    self.machine.disconnect(self.now, id, &mut cx);
+                }
+            }
+            Wake::Resume(id) => {
+                if self.connections.resume(id) {
+                    self.machine.pause(id, false);
+                }
+            }
+            Wake::Kept(kept) => self.heed_kept(kept),
+            Wake::Shutdown => self.stopping = true,
+            Wake::Journal | Wake::ClockMoved => {}
+        }
+    }
+
+    fn step(&mut self, connection: ConnectionId, request: Request) {
+        let refusal: Option<&dyn Fn() -> _> = if self.full && refuse::needs_space(&request) {
+            Some(&refuse::disk_full)
+        } else if refuse::too_large(&request) {
+            Some(&refuse::message_too_large)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.refused += 1;
+            let answer = refuse::answer(request, refusal);
+            self.effects.extend(answer.map(|event| Effect { connection, event, needs: None }));
+            return;
+        }
+        let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
+        self.machine.step(self.now, connection, request, &mut cx);
+    }
+
+    /// Puts the collected effects in their lanes.
+    fn route(&mut self) {
+        let landed = self.store.durable;
+        let flight_end = self.flight_end();
+        for effect in self.effects.drain(..) {
+            self.connections.route(effect, landed, flight_end);
+        }
+    }
+
+    fn end_turn(&mut self) {
+        self.connections.release(&self.flight, self.flight_end());
+        if self.store.builder.is_empty() {
+            self.settle_freed();
+        } else if self.linger_until.is_none() {
+            self.linger_until = Some(self.now.after_ms(self.options.linger_ms));
+        }
+        self.reclaim_segments();
+        self.publish_counts();
+    }
+
+    fn publish_counts(&mut self) {
+        let (totals, sizes, counts) = (self.machine.totals(), self.machine.sizes(), &mut self.counts);
+        counts.published = totals.published;
+        counts.unroutable = totals.unroutable;
+        counts.refused = totals.refused + self.refused;
+        counts.duplicates = totals.duplicates;
+        counts.delivered = totals.delivered;
+        counts.redelivered = totals.redelivered;
+        counts.completed = totals.completed;
+        counts.released = totals.released;
+        counts.dead_lettered = totals.dead_lettered;
+        counts.expired = totals.expired;
+        counts.dropped = totals.dropped;
+        counts.queues = sizes.queues as u64;
+        counts.messages = sizes.messages as u64;
+        counts.consumers = sizes.consumers as u64;
+        counts.connections = self.connections.len() as u64;
+        counts.journal_end = self.store.durable;
+        counts.live_bytes = self.store.live.total_bytes();
+        counts.chunks_read = self.store.chunks_read();
+        counts.disk_full = u64::from(self.full);
+        self.counters.publish(counts);
+    }
+
+    /// Where everything will be durable when the flight lands.
+    fn flight_end(&self) -> u64 {
+        self.aloft.as_ref().map_or(self.store.durable, |aloft| aloft.end.0)
+    }
+
+    /// Sends one event to one connection behind everything it was sent before.
+    fn tell(&mut self, connection: ConnectionId, event: Event) {
+        let (landed, flight_end) = (self.store.durable, self.flight_end());
+        self.connections.route(Effect { connection, event, needs: None }, landed, flight_end);
+    }
+
+    fn tell_blocked(&mut self, connection: ConnectionId) {
+        let reason = self.full.then(|| Name::const_new("the disk is full"));
+        self.tell(connection, Event::Blocked { reason });
+    }
+}

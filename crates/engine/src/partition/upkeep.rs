@@ -1,0 +1,212 @@
+//! What a partition does besides requests: sealing batches, watching the flight, heeding a full disk, snapshots, dead segments.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use baton_journal::{Position, SealedBatch};
+use baton_model::Time;
+
+use super::{Aloft, Partition, panic_text};
+use crate::keeper::{KeeperJob, Kept};
+use crate::snapshot;
+use crate::stats::Health;
+
+/// Dead segments are looked for at most this often, milliseconds: one look costs a lock and a list.
+const RECLAIM_INTERVAL_MS: u64 = 100;
+/// Segments that may be on their way out at the same time, so that the keeper's queue stays short.
+const REMOVALS_MAX: usize = 32;
+/// Jobs that can be waiting for the keeper: those and one snapshot.
+pub(crate) const KEEPER_JOBS_MAX: usize = REMOVALS_MAX + 1;
+
+impl Partition {
+    /// How long the driver may sleep. `None`: until something wakes it.
+    #[must_use]
+    pub fn timeout(&self, now: Time) -> Option<Duration> {
+        if self.stopped.is_some() {
+            return None;
+        }
+        if !self.waiting.is_empty() || self.stopping {
+            return Some(Duration::ZERO);
+        }
+        // What waits for the flight is woken by it: a deadline that passed must not make the driver spin.
+        let can_seal = |at: Option<Time>| at.filter(|at| self.aloft.is_none() || *at > now);
+        let reclaim = self.reclaim && self.plan.covered > Position::START;
+        let deadlines = [
+            self.machine.next_deadline(),
+            can_seal(self.linger_until),
+            can_seal(self.full.then_some(self.probe_at)),
+            reclaim.then_some(self.reclaim_at),
+        ];
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(Duration::from_millis(next.since_ms(now)))
+    }
+
+    /// Jobs for the keeper, since last asked.
+    pub fn take_jobs(&mut self) -> Vec<KeeperJob> {
+        std::mem::take(&mut self.jobs)
+    }
+
+    /// A snapshot of everything, if the journal has grown since the last one. Only when nothing is in flight or being filled.
+    pub(crate) fn final_snapshot(&mut self) -> Option<KeeperJob> {
+        let position = self.store.builder.base();
+        let at_rest = self.aloft.is_none() && self.store.builder.is_empty() && self.stopped.is_none();
+        if !at_rest || position <= self.plan.covered {
+            return None;
+        }
+        self.snapshot_at(position)
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        if self.stopped.is_some() {
+            return false;
+        }
+        if self.store.builder.is_empty() {
+            return self.full && self.probe_at <= self.now;
+        }
+        self.connections.fill_awaited()
+            || self.linger_until.is_some_and(|until| until <= self.now)
+            || self.stopping
+            || self.store.asked_early
+            || !self.waiting.is_empty()
+            || self.is_batch_full()
+    }
+
+    pub(super) fn take_off(&mut self) -> SealedBatch {
+        if self.full && self.now < self.probe_at {
+            self.store.builder.mark_essential();
+        } else if self.full {
+            self.probe_at = self.now.after_ms(self.options.full_probe_ms);
+        }
+        let batch = self.store.builder.finish();
+        let end = batch.end();
+        self.linger_until = None;
+        self.connections.take_off(&self.flight, end.0);
+        self.aloft = Some(Aloft { end, freed: std::mem::take(&mut self.store.freed) });
+        self.counts.batches += 1;
+        self.counts.records += u64::from(batch.record_count());
+        let bytes = batch.bytes().len() as u64;
+        self.counts.batch_bytes += bytes;
+        self.counts.batch_bytes_max = self.counts.batch_bytes_max.max(bytes);
+        if self.plan.is_due(end) {
+            self.snapshot_ready = self.snapshot_at(end);
+        }
+        batch
+    }
+
+    /// Takes note of a flight that landed, or failed.
+    pub(super) fn observe_flight(&mut self) {
+        let Some(aloft) = &mut self.aloft else { return };
+        let landed = self.flight.landed();
+        if landed >= aloft.end.0 {
+            self.store.durable = landed;
+            self.store.live.subtract(&mut aloft.freed);
+            self.store.asked_early = false;
+            self.aloft = None;
+            self.reclaim |= self.store.live.take_emptied();
+            self.jobs.extend(self.snapshot_ready.take());
+        } else if let Some(error) = self.flight.failure() {
+            self.aloft = None;
+            self.snapshot_ready = None;
+            if self.stopped.is_none() {
+                self.stop(&error.to_string(), true);
+            }
+        }
+    }
+
+    /// What was given up without a record in the batch being filled: it goes with the flight, or counts now.
+    pub(super) fn settle_freed(&mut self) {
+        if self.aloft.is_none() {
+            self.store.live.subtract(&mut self.store.freed);
+            self.reclaim |= self.store.live.take_emptied();
+        }
+    }
+
+    /// Tells everybody when the disk has become full, or has space again.
+    pub(super) fn heed_space(&mut self) {
+        let full = self.flight.is_full();
+        if full == self.full {
+            return;
+        }
+        self.full = full;
+        self.probe_at = self.now.after_ms(self.options.full_probe_ms);
+        if full {
+            tracing::warn!("the disk is full: publishes are refused until there is space, consumers go on");
+            self.counters.set_health(Health::DiskFull);
+        } else {
+            tracing::info!("the disk has space again: publishes are taken");
+            self.counters.set_health(Health::Running);
+        }
+        for id in self.connections.ids() {
+            self.tell_blocked(id);
+        }
+    }
+
+    pub(super) fn heed_kept(&mut self, kept: Kept) {
+        match kept {
+            Kept::Snapshot { position, bytes, took, result } => {
+                self.plan.under_way = false;
+                match result {
+                    Ok(()) => {
+                        self.plan.covered = position;
+                        self.plan.last_bytes = bytes;
+                        self.reclaim = true;
+                        self.counts.snapshots += 1;
+                        self.counts.snapshot_bytes = bytes;
+                        self.counts.snapshot_write_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "no snapshot this time; the next restart takes longer");
+                    }
+                }
+            }
+            Kept::Removed { base, result } => {
+                self.removing.retain(|removing| *removing != base);
+                match result {
+                    Ok(()) => self.counts.segments_removed += 1,
+                    Err(error) => tracing::warn!(%error, "a dead segment stays for now"),
+                }
+            }
+        }
+    }
+
+    /// Sends dead segments on their way out.
+    pub(super) fn reclaim_segments(&mut self) {
+        if !self.reclaim || self.now < self.reclaim_at || self.plan.covered == Position::START {
+            return;
+        }
+        self.reclaim = false;
+        self.reclaim_at = self.now.after_ms(RECLAIM_INTERVAL_MS);
+        let segments = self.housekeeping.segments();
+        if let Some(oldest) = segments.first() {
+            self.store.live.forget_before(oldest.base);
+        }
+        for base in self.store.live.dead(&segments, self.plan.covered) {
+            if self.removing.len() >= REMOVALS_MAX {
+                self.reclaim = true;
+                break;
+            }
+            if !self.removing.contains(&base) {
+                self.removing.push(base);
+                self.jobs.push(KeeperJob::Remove { base });
+            }
+        }
+    }
+
+    /// Encodes a snapshot of the state as it is, which is what everything before `position` makes.
+    fn snapshot_at(&mut self, position: Position) -> Option<KeeperJob> {
+        let started = Instant::now();
+        match catch_unwind(AssertUnwindSafe(|| snapshot::encode(&self.machine))) {
+            Ok(records) => {
+                self.plan.under_way = true;
+                self.plan.last_position = position;
+                let pause_us = started.elapsed().as_micros();
+                self.counts.snapshot_pause_us = u64::try_from(pause_us).unwrap_or(u64::MAX);
+                Some(KeeperJob::Snapshot { position, records })
+            }
+            Err(panic) => {
+                self.stop(&format!("a bug: {}", panic_text(&*panic)), false);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Answering requests without the core: while the disk is full, after the partition has stopped, and for what is too large
+//! for a journal.
+
+use baton_model::{Event, PublishOutcome, Refusal, RefusalCode, Request};
+
+use crate::options::{CONTENT_BYTES_MAX, GROUP_BYTES_MAX};
+
+/// The answer to a request that is refused, if it wants one.
+pub(crate) fn answer(request: Request, refusal: &dyn Fn() -> Refusal) -> Option<Event> {
+    let reply = |token| Some(Event::Reply { token, result: Err(refusal()) });
+    match request {
+        Request::Publish(publish) => {
+            Some(Event::Published { token: publish.token, outcome: PublishOutcome::Refused(refusal()) })
+        }
+        // Nothing was done to them: that is what `stale` says.
+        Request::Settle(settle) => {
+            settle.token.map(|token| Event::Settled { token, stale: settle.deliveries.into_vec() })
+        }
+        Request::Fetch(fetch) => Some(Event::Fetched { token: fetch.token, result: Err(refusal()) }),
+        Request::Authenticate { token, .. }
+        | Request::Open { token, .. }
+        | Request::Unsubscribe { token, .. }
+        | Request::Recover { token, .. }
+        | Request::Group { token, .. }
+        | Request::Catalog { token, .. }
+        | Request::Inspect { token, .. } => reply(token),
+        Request::Subscribe(subscribe) => reply(subscribe.token),
+        Request::Credit { .. }
+        | Request::LinkWindow { .. }
+        | Request::Flow { .. }
+        | Request::CancelFetch { .. }
+        | Request::Detach { .. } => None,
+    }
+}
+
+/// Whether the request brings contents in, and so needs space.
+pub(crate) fn needs_space(request: &Request) -> bool {
+    match request {
+        Request::Publish(_) => true,
+        Request::Group { requests, .. } => requests.iter().any(|r| matches!(r, Request::Publish(_))),
+        _ => false,
+    }
+}
+
+/// Whether the request is larger than one batch of the journal may be.
+pub(crate) fn too_large(request: &Request) -> bool {
+    let content_bytes = |request: &Request| match request {
+        Request::Publish(publish) => publish.message.size_bytes(),
+        _ => 0,
+    };
+    match request {
+        Request::Publish(_) => content_bytes(request) > CONTENT_BYTES_MAX,
+        Request::Group { requests, .. } => {
+            let sizes = requests.iter().map(content_bytes);
+            let all = sizes.clone().fold(0, usize::saturating_add);
+            all > GROUP_BYTES_MAX || sizes.max().unwrap_or(0) > CONTENT_BYTES_MAX
+        }
+        _ => false,
+    }
+}
+
+/// The disk is full.
+pub(crate) fn disk_full() -> Refusal {
+    Refusal::new(
+        RefusalCode::DiskFull,
+        "the broker's disk is full; consume messages or free disk space, then send again",
+    )
+}
+
+/// The request is too large.
+pub(crate) fn message_too_large() -> Refusal {
+    Refusal::new(
+        RefusalCode::MessageTooLarge,
+        format!(
+            "a message may have {CONTENT_BYTES_MAX} bytes and a transaction {GROUP_BYTES_MAX}; send less at once"
+        ),
+    )
+}
+
+/// The partition has stopped.
+pub(crate) fn unavailable(why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::Unavailable,
+        format!(
+            "the broker has stopped working ({why}); nothing it confirmed is lost, its operator must restart it"
+        ),
+    )
+}

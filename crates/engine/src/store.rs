@@ -1,0 +1,90 @@
+//! What the core keeps its records in: they are encoded straight into the batch being filled, and their contents are read
+//! back from the journal.
+
+use baton_core::codec;
+use baton_core::{Appended, Record, Store, Stored};
+use baton_journal::{BatchBuilder, Journal, JournalError};
+use bytes::Bytes;
+
+use crate::reads::Reads;
+use crate::segments::{Freed, Live};
+
+/// See the top of this file.
+pub(crate) struct BatchStore {
+    pub(crate) builder: BatchBuilder,
+    pub(crate) live: Live,
+    /// Given up by records in the batch being filled.
+    pub(crate) freed: Freed,
+    /// What can be read: everything before it has been appended.
+    pub(crate) durable: u64,
+    /// A content was asked for that is not durable yet: dispatch again when the flight has landed.
+    pub(crate) asked_early: bool,
+    /// A record did not fit: the batch does not tell all that was decided, and must never be written.
+    pub(crate) broken: Option<JournalError>,
+    reads: Reads,
+    read_errors: u64,
+}
+
+impl BatchStore {
+    pub(crate) fn new(journal: &dyn Journal) -> Self {
+        Self {
+            builder: journal.batch_builder(),
+            live: Live::default(),
+            freed: Freed::default(),
+            durable: journal.end().0,
+            asked_early: false,
+            broken: None,
+            reads: Reads::new(journal.reader()),
+            read_errors: 0,
+        }
+    }
+
+    /// How often storage was read.
+    pub(crate) fn chunks_read(&self) -> u64 {
+        self.reads.chunks_read
+    }
+}
+
+impl Store for BatchStore {
+    fn append(&mut self, record: &Record) -> Appended {
+        let mut range = None;
+        match self.builder.record(|buf| range = codec::encode(record, buf)) {
+            Ok(location) => {
+                let content = range.map(|range| Stored {
+                    position: location.position.0 + u64::from(range.offset),
+                    len_bytes: range.len_bytes,
+                });
+                if let Some(content) = content {
+                    self.live.add(content);
+                }
+                Appended { end: location.end().0, content }
+            }
+            Err(error) => {
+                self.broken.get_or_insert(error);
+                Appended { end: u64::MAX, content: None }
+            }
+        }
+    }
+
+    fn load(&mut self, at: Stored) -> Option<Bytes> {
+        if at.position.saturating_add(u64::from(at.len_bytes)) > self.durable {
+            self.asked_early = true;
+            return None;
+        }
+        match self.reads.load(at, self.durable) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                // A disk that fails does so for many messages: say it at the 1st, 2nd, 4th, 8th … time.
+                self.read_errors += 1;
+                if self.read_errors.is_power_of_two() {
+                    tracing::error!(%error, times = self.read_errors, "a message's content could not be read back");
+                }
+                None
+            }
+        }
+    }
+
+    fn free(&mut self, at: Stored) {
+        self.freed.add(at);
+    }
+}
