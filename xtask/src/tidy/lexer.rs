@@ -138,15 +138,16 @@ pub(super) fn test_spans(masked: &str) -> Vec<RangeInclusive<usize>> {
     if masked.contains("#![cfg(test)]") {
         return vec![1..=usize::MAX];
     }
+    let lines = Lines::of(masked);
     let mut spans: Vec<RangeInclusive<usize>> = Vec::new();
     for (attribute, _) in masked.match_indices("#[cfg(") {
         let condition = masked.get(attribute + "#[cfg(".len()..).unwrap_or_default();
         if !(condition.starts_with("test)") || condition.starts_with("all(test")) {
             continue;
         }
-        let first = line_at(masked, attribute);
+        let first = lines.at(attribute);
         if spans.last().is_none_or(|span| *span.end() < first) {
-            spans.push(first..=line_at(masked, item_end(masked, attribute)));
+            spans.push(first..=lines.at(item_end(masked, attribute)));
         }
     }
     spans
@@ -155,17 +156,17 @@ pub(super) fn test_spans(masked: &str) -> Vec<RangeInclusive<usize>> {
 /// Where the item that begins at `start` (with its attributes) ends: at its `;`, or at the brace that closes its body.
 fn item_end(masked: &str, start: usize) -> usize {
     let mut depth = 0_i32;
-    for (at, c) in masked.char_indices().skip_while(|(at, _)| *at < start) {
+    for (at, c) in masked.get(start..).unwrap_or_default().char_indices() {
         match c {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' => depth -= 1,
             '}' => {
                 depth -= 1;
                 if depth <= 0 {
-                    return at;
+                    return start + at;
                 }
             }
-            ';' if depth == 0 => return at,
+            ';' if depth == 0 => return start + at,
             _ => {}
         }
     }
@@ -184,6 +185,7 @@ pub(super) struct Function {
 
 /// Every function that has a body, in masked source. Those within others are listed too.
 pub(super) fn functions(masked: &str) -> Vec<Function> {
+    let lines = Lines::of(masked);
     let mut found = Vec::new();
     for (at, _) in masked.match_indices("fn ") {
         let in_word = masked.get(..at).and_then(|before| before.chars().next_back());
@@ -201,20 +203,37 @@ pub(super) fn functions(masked: &str) -> Vec<Function> {
         }
         let end = item_end(masked, at);
         if masked.get(end..).is_some_and(|rest| rest.starts_with('}')) {
-            found.push(Function { name, line: line_at(masked, at), last_line: line_at(masked, end) });
+            found.push(Function { name, line: lines.at(at), last_line: lines.at(end) });
         }
     }
     found
 }
 
-/// The line (from 1) of a byte offset.
-pub(super) fn line_at(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+/// Where the lines of a text begin.
+pub(super) struct Lines {
+    newlines: Vec<usize>,
+}
+
+impl Lines {
+    pub(super) fn of(text: &str) -> Lines {
+        Lines { newlines: text.match_indices('\n').map(|(at, _)| at).collect() }
+    }
+
+    /// The line (from 1) of a byte offset.
+    pub(super) fn at(&self, offset: usize) -> usize {
+        self.newlines.partition_point(|newline| *newline < offset) + 1
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_counted_from_one() {
+        let lines = Lines::of("a\nb\n\nc");
+        assert_eq!([0, 1, 2, 4, 5].map(|offset| lines.at(offset)), [1, 1, 2, 3, 4]);
+    }
 
     #[test]
     fn comments_go_and_lines_stay() {

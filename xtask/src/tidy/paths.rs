@@ -1,7 +1,7 @@
 //! The paths that masked source names, with `use` groups spelled out: `std::{fs, io::{self, Read}}` is
 //! `std::fs`, `std::io` and `std::io::Read`.
 
-use super::lexer::line_at;
+use super::lexer::Lines;
 
 /// One path; a macro's ends with `!`.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub(super) fn paths(masked: &str) -> Vec<PathUse> {
             _ => reader.at += 1,
         }
     }
-    reader.found.into_iter().map(|(offset, path)| PathUse { line: line_at(masked, offset), path }).collect()
+    let lines = Lines::of(masked);
+    reader.found.into_iter().map(|(offset, path)| PathUse { line: lines.at(offset), path }).collect()
 }
 
 fn tokens(masked: &str) -> Vec<(usize, Token<'_>)> {
