@@ -7,7 +7,7 @@ use baton_model::{ConnectionId, DeliveryRef, Event, LinkId, Name, QueueId, Reply
 
 use super::Machine;
 use crate::context::Context;
-use crate::queue::entries::NONE;
+use crate::queue::entries::{NEVER, NONE};
 use crate::record::{Record, Released, Removal, Runs};
 
 /// Messages of one queue that are settled alike.
@@ -104,6 +104,9 @@ impl Machine {
             Outcome::Extend { lease_ms: 0 } => self.release(now, queue, &seqs, true, Some(0), cx),
             Outcome::Extend { lease_ms } => {
                 let until = now.after_ms(*lease_ms);
+                // A lease that lasts as long as its link needs no extension.
+                let limited = |seq: &Seq| self.state.entry(queue, *seq).is_some_and(|e| e.until != NEVER);
+                let seqs: Vec<Seq> = seqs.into_iter().filter(limited).collect();
                 let ends = seqs
                     .into_iter()
                     .map(|seq| self.commit(Record::Extended { queue, seq, until, durable }, cx));
