@@ -1,0 +1,66 @@
+//! The binary `baton`: the broker and the command line around it. Configuration, wiring and presentation live here;
+//! everything a broker does is in the other crates. The only crate that names concrete journals and dialects.
+
+mod cli;
+mod config;
+mod doctor;
+mod duration;
+mod exit;
+mod output;
+mod password;
+mod remote;
+mod serve;
+
+use std::process::ExitCode;
+
+use cli::{Command, ConfigCommand};
+use config::{Flags, check, resolve, show};
+use exit::{Exit, Failure};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let (command, flags) = match cli::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Help and version are "errors" that succeed; what cannot be printed any more cannot be reported either.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() };
+        }
+    };
+    match run(command, &flags) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::error(&failure.text);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(command: Command, flags: &Flags) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(_) => serve::run(&load(flags)?),
+        Command::Config(ConfigCommand::Check(_)) => {
+            let config = load(flags)?;
+            serve::users::directory(&config)?;
+            output::data(&show::effective(&config))?;
+            Ok(Exit::Success)
+        }
+        Command::Config(ConfigCommand::Password) => password::run(),
+        Command::Queue(command) => remote::queue::run(command),
+        Command::Send(args) => remote::send::run(&args),
+        Command::Receive(args) => remote::receive::run(&args),
+        Command::Peek(args) => remote::peek::run(&args),
+        Command::Explain(args) => remote::explain::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
+
+fn load(flags: &Flags) -> Result<config::Config, Failure> {
+    let wrong = |text| Failure::new(Exit::Config, text);
+    let config = resolve::load(flags).map_err(wrong)?;
+    check::safe(&config).map_err(wrong)?;
+    Ok(config)
+}
