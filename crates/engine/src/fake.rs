@@ -26,7 +26,7 @@ struct Entry {
 
 /// See the top of this file. Keys of publishes are commands: `panic` breaks it, `timer` sets its timer 1 s ahead, `transient` stores nothing.
 #[derive(Debug, Default)]
-pub struct Machine {
+pub(crate) struct Machine {
     entries: VecDeque<Entry>,
     next_seq: u64,
     consumer: Option<(ConnectionId, u32)>,
@@ -37,11 +37,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(_seed: u64) -> Self {
+    pub(crate) fn new(_seed: u64) -> Self {
         Self { next_seq: 1, ..Self::default() }
     }
 
-    pub fn apply(&mut self, record: Record, content: Option<Stored>) {
+    pub(crate) fn apply(&mut self, record: Record, content: Option<Stored>) {
         match record {
             Record::Enqueued(enqueued) => {
                 let seq = enqueued.places[0].seq.0;
@@ -70,21 +70,21 @@ impl Machine {
         }
     }
 
-    pub fn contents(&self, each: &mut dyn FnMut(Stored)) {
+    pub(crate) fn contents(&self, each: &mut dyn FnMut(Stored)) {
         self.entries.iter().for_each(|entry| each(entry.stored));
     }
 
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         Totals { published: self.next_seq - 1, ..Totals::default() }
     }
 
-    pub fn sizes(&self) -> Sizes {
+    pub(crate) fn sizes(&self) -> Sizes {
         Sizes { messages: self.entries.len(), ..Sizes::default() }
     }
 
-    pub fn connect(&mut self, _: ConnectionId) {}
+    pub(crate) fn connect(&mut self, _: ConnectionId) {}
 
-    pub fn disconnect(&mut self, _: Time, connection: ConnectionId, _: &mut Context<'_>) {
+    pub(crate) fn disconnect(&mut self, _: Time, connection: ConnectionId, _: &mut Context<'_>) {
         if self.consumer.is_some_and(|(consumer, _)| consumer == connection) {
             self.consumer = None;
             self.in_flight = 0;
@@ -92,11 +92,17 @@ impl Machine {
         }
     }
 
-    pub fn pause(&mut self, _: ConnectionId, paused: bool) {
+    pub(crate) fn pause(&mut self, _: ConnectionId, paused: bool) {
         self.paused = paused;
     }
 
-    pub fn step(&mut self, now: Time, connection: ConnectionId, request: Request, cx: &mut Context<'_>) {
+    pub(crate) fn step(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        request: Request,
+        cx: &mut Context<'_>,
+    ) {
         let mut emit = |needs, event| cx.effects.push(Effect { connection, event, needs });
         match request {
             Request::Publish(publish) => {
@@ -162,11 +168,11 @@ impl Machine {
         }
     }
 
-    pub fn next_deadline(&self) -> Option<Time> {
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.timer
     }
 
-    pub fn tick(&mut self, _: Time, cx: &mut Context<'_>) {
+    pub(crate) fn tick(&mut self, _: Time, cx: &mut Context<'_>) {
         self.timer = None;
         if let Some((connection, _)) = self.consumer {
             let event = Event::Blocked { reason: Some("the timer".into()) };
@@ -174,7 +180,7 @@ impl Machine {
         }
     }
 
-    pub fn dispatch(&mut self, now: Time, cx: &mut Context<'_>) {
+    pub(crate) fn dispatch(&mut self, now: Time, cx: &mut Context<'_>) {
         let Some((connection, window)) = self.consumer else { return };
         let mut seqs = Runs::default();
         for entry in self.entries.iter_mut().filter(|entry| !entry.leased) {
@@ -215,13 +221,13 @@ impl Machine {
         }
     }
 
-    pub fn recovered(&mut self, now: Time, cx: &mut Context<'_>) {
+    pub(crate) fn recovered(&mut self, now: Time, cx: &mut Context<'_>) {
         let record = Record::Recovered { generation: self.generation + 1, at: now };
         cx.store.append(&record);
         self.apply(record, None);
     }
 
-    pub fn restore(&mut self, item: Item) {
+    pub(crate) fn restore(&mut self, item: Item) {
         match item {
             Item::Machine { next_message, generation, .. } => {
                 self.next_seq = next_message;
@@ -238,7 +244,7 @@ impl Machine {
         }
     }
 
-    pub fn snapshot(&self, each: &mut dyn FnMut(Item)) {
+    pub(crate) fn snapshot(&self, each: &mut dyn FnMut(Item)) {
         each(Item::Machine { next_queue: 2, next_message: self.next_seq, generation: self.generation });
         for entry in &self.entries {
             each(Item::Entry(Box::new(EntryItem {

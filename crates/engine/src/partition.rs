@@ -49,6 +49,8 @@ pub struct Partition {
     effects: Vec<Effect>,
     /// Taken from the inbox and not worked on yet, because the batch is full.
     waiting: VecDeque<Wake>,
+    /// Connections stopped reading and wait to be told.
+    congested: bool,
     flight: Arc<Flight>,
     aloft: Option<Aloft>,
     now: Time,
@@ -101,6 +103,7 @@ impl Partition {
             connections: Connections::default(),
             effects: Vec::new(),
             waiting: VecDeque::new(),
+            congested: false,
             flight: Arc::new(Flight::starting_at(journal.end())),
             aloft: None,
             now,
@@ -184,9 +187,9 @@ impl Partition {
         self.store.builder.recycle(batch);
     }
 
-    /// Wakes all connections: the inbox was congested and no longer is.
-    pub(crate) fn wake_congested(&self) {
-        self.connections.wake_all();
+    /// The inbox was congested: when what was taken from it has been worked on, connections are told to go on.
+    pub(crate) fn note_congestion(&mut self) {
+        self.congested = true;
     }
 
     /// Whether a batch is in flight, as far as was noticed.
@@ -205,11 +208,10 @@ impl Partition {
 
     fn work(&mut self) {
         self.heed_space();
-        while let Some(wake) = self.waiting.pop_front() {
+        while !self.is_batch_full()
+            && let Some(wake) = self.waiting.pop_front()
+        {
             self.handle(wake);
-            if self.is_batch_full() {
-                break;
-            }
         }
         let now = self.now;
         let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
@@ -284,6 +286,10 @@ impl Partition {
 
     fn end_turn(&mut self) {
         self.connections.release(&self.flight, self.flight_end());
+        if self.congested && self.waiting.is_empty() {
+            self.congested = false;
+            self.connections.wake_all();
+        }
         if self.store.builder.is_empty() {
             self.settle_freed();
         } else if self.linger_until.is_none() {

@@ -136,7 +136,7 @@ impl Worker {
             }
             let timeout = self.partition.timeout(self.clock.now());
             if self.inbox.take(&mut wakes, timeout) {
-                self.partition.wake_congested();
+                self.partition.note_congestion();
             }
             self.partition.turn(self.clock.now(), &mut wakes);
         }

@@ -126,19 +126,19 @@ mod tests {
     fn a_segment_is_dead_when_all_in_it_was_given_up() {
         const MIB: u64 = 1 << 20;
         let mut live = Live::default();
-        [MIB, MIB + 5000, 3 * MIB, 5 * MIB].map(|position| live.add(at(position)));
+        [MIB, MIB + 5000, 3 * MIB, 5 * MIB].into_iter().for_each(|position| live.add(at(position)));
         assert_eq!(live.total_bytes(), 400);
         let segments =
             [segment(0, 2 * MIB, true), segment(2 * MIB, 4 * MIB, true), segment(4 * MIB, 6 * MIB, false)];
         let dead = |live: &Live, covered| live.dead(&segments, Position(covered)).collect::<Vec<_>>();
         assert!(dead(&live, 6 * MIB).is_empty());
         let mut freed = Freed::default();
-        [MIB, MIB + 5000].map(|position| freed.add(at(position)));
+        [MIB, MIB + 5000].into_iter().for_each(|position| freed.add(at(position)));
         live.subtract(&mut freed);
         assert!(live.take_emptied() && !live.take_emptied());
         assert_eq!(dead(&live, 6 * MIB), [Position(0)]);
         assert!(dead(&live, 2 * MIB - 1).is_empty(), "a snapshot must cover it whole");
-        [3 * MIB, 5 * MIB].map(|position| freed.add(at(position)));
+        [3 * MIB, 5 * MIB].into_iter().for_each(|position| freed.add(at(position)));
         live.subtract(&mut freed);
         assert_eq!(dead(&live, 6 * MIB), [Position(0), Position(2 * MIB)], "the active one stays");
         assert_eq!(live.total_bytes(), 0);

@@ -65,7 +65,7 @@ impl Driver {
     pub fn turn(&mut self, now: Time) -> bool {
         let mut wakes = Vec::new();
         if self.inbox.take(&mut wakes, Some(std::time::Duration::ZERO)) {
-            self.partition.wake_congested();
+            self.partition.note_congestion();
         }
         self.partition.turn(now, &mut wakes);
         self.take_off();

@@ -90,6 +90,7 @@ impl Partition {
         if self.plan.is_due(end) {
             self.snapshot_ready = self.snapshot_at(end);
         }
+        self.counters.publish(&self.counts);
         batch
     }
 
