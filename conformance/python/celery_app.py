@@ -13,7 +13,8 @@ def make_app(url, queue, queue_arguments=None, **conf):
     app.conf.update(task_queues=[Queue(queue, routing_key=queue, queue_arguments=queue_arguments or None)],
                     task_default_queue=queue, task_default_exchange=queue, task_default_routing_key=queue,
                     worker_prefetch_multiplier=1, worker_hijack_root_logger=False, broker_connection_retry_on_startup=True,
-                    broker_connection_retry=True, task_publish_retry=True, **conf)
+                    broker_connection_retry=True, task_publish_retry=True,
+                    broker_transport_options={"confirm_publish": True}, **conf)
     return app
 
 

@@ -199,4 +199,5 @@ def test_a_worker_comes_back_after_a_broker_restart(own_server, app_on, start, t
     wait_until(lambda: lines(log) == ["before"], 10)
     own_server.kill_and_restart()
     app.send_task("record", (str(log), "after"), ignore_result=True)
-    wait_until(lambda: lines(log) == ["before", "after"], 20, "the worker working again")
+    wait_until(lambda: "after" in lines(log), 20, "the worker working again")
+    assert set(lines(log)) == {"before", "after"}  # "before" may come twice: its ack may have died with the broker

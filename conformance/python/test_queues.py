@@ -258,9 +258,12 @@ def test_declaring_a_durable_queue_with_an_unknown_dead_letter_exchange_is_accep
     queue(ch, {"x-dead-letter-exchange": "conf.not.yet"})
 
 
-@baton_only("needs a plugin there")
-def test_a_queue_is_declared_with_priority_and_quorum_type(ch, queue):
-    queue(ch, {"x-queue-type": "quorum", "x-max-priority": 10})
+@baton_only("quorum queues refuse x-max-priority there")
+def test_a_queue_of_type_quorum_may_have_priorities(ch, queue):
+    name = queue(ch, {"x-queue-type": "quorum", "x-max-priority": 10})
+    send(ch, name, "low", priority=1)
+    send(ch, name, "high", priority=9)
+    assert bodies(ch, name) == ["high", "low"]
 
 
 def test_an_unknown_vhost_is_not_reachable_by_a_queue_name(plain):
