@@ -421,12 +421,14 @@ def test_a_waiting_consumer_hears_of_a_message_that_another_returned(connection,
     assert inbox.wait(1)[0][0].redelivered is True
 
 
-@since((4, 3), "consumer timeouts of a queue return the message instead of closing the channel")
-def test_x_consumer_timeout_returns_the_message(connection, ch, queue):
-    name = queue(ch, {"x-queue-type": "quorum", "x-consumer-timeout": 1000})
+@since((4, 3), "consumer timeouts return the message instead of closing the channel")
+@pytest.mark.parametrize("of", ["queue", "consumer"])
+def test_x_consumer_timeout_returns_the_message(connection, ch, queue, of):
+    timeout = {"x-consumer-timeout": 1000}
+    name = queue(ch, {"x-queue-type": "quorum", **(timeout if of == "queue" else {})})
     channel = connection.channel()
     send(ch, name, "slow")
-    inbox = Inbox(channel, name).wait(1)
+    inbox = Inbox(channel, name, arguments=timeout if of == "consumer" else None).wait(1)
     method, _, body = get(ch, name, seconds=10)
     assert (method.redelivered, body) == (True, b"slow")
     if channel.is_open:

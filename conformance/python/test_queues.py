@@ -131,7 +131,9 @@ def test_the_refusal_of_an_argument_names_it(ch, queue, unique):
 
 
 @pytest.mark.parametrize("arguments", [{"x-queue-type": "classic"}, {"x-queue-type": "quorum"}, {"x-queue-mode": "lazy"},
-                                       {"x-queue-version": 2}, {"x-queue-type": "quorum", "x-quorum-initial-group-size": 1}])
+                                       {"x-queue-version": 2}, {"x-queue-type": "quorum", "x-quorum-initial-group-size": 1},
+                                       {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"},
+                                       {"x-queue-leader-locator": "client-local", "x-queue-type": "quorum"}])
 def test_queue_types_and_their_hints_are_accepted(ch, queue, arguments):
     name = queue(ch, arguments)
     send(ch, name, "in")
