@@ -218,3 +218,32 @@ pub(crate) fn survey(disk: &dyn Disk) -> Result<Survey, JournalError> {
     let (end, torn_tail) = check_segments(&mut segments, idle, start)?;
     Ok(Survey { segments, idle, snapshots, end, torn_tail, inventory })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{SEAL_OFFSET, encode_seal};
+    use crate::{Options, SimDisk, open_on};
+
+    #[test]
+    fn a_seal_that_disagrees_with_the_batches_is_corruption() {
+        let disk = SimDisk::new(1);
+        let options = Options { background: false, ..Options::default() };
+        for n in 0..2 {
+            let mut journal = open_on(Arc::new(disk.clone()), options.clone()).unwrap().journal;
+            let mut builder = journal.batch_builder();
+            builder.record(|buf| buf.extend_from_slice(&[n; 100])).unwrap();
+            journal.append(&builder.finish()).unwrap();
+        }
+        let found = survey(&disk).unwrap();
+        let (first, end) = (&found.segments[0], found.segments[0].end);
+        assert_eq!((first.header.seal, end), (Some(Position(144)), Position(144)));
+        for wrong in [Position(136), Position(152)] {
+            first.file.write_at(SEAL_OFFSET, &encode_seal(first.header.epoch, wrong)).unwrap();
+            let error = survey(&disk).err().unwrap();
+            assert!(matches!(error, JournalError::Corrupt { .. }), "{error}");
+        }
+        first.file.write_at(SEAL_OFFSET, &encode_seal(first.header.epoch, end)).unwrap();
+        assert_eq!(survey(&disk).unwrap().end, Position(288));
+    }
+}
