@@ -152,7 +152,7 @@ def test_heartbeats_come_at_least_every_negotiated_interval(server):
         wire.open(heartbeat=1)
         begin = time.monotonic()
         assert isinstance(wire.frame(heartbeats=True), pika.frame.Heartbeat)
-        assert time.monotonic() - begin <= 1.5
+        assert time.monotonic() - begin <= 2.0
 
 
 def test_a_client_silent_for_two_intervals_is_dropped(server):
@@ -160,7 +160,7 @@ def test_a_client_silent_for_two_intervals_is_dropped(server):
         wire.open(heartbeat=1)
         begin = time.monotonic()
         wire.expect_hang_up()
-        assert 1.5 <= time.monotonic() - begin <= 4.5
+        assert 1.5 <= time.monotonic() - begin <= 6
 
 
 def test_a_client_that_sends_heartbeats_is_kept(server):

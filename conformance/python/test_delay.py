@@ -13,7 +13,7 @@ def test_x_delay_holds_a_message_back(ch, queue):
     send(ch, name, "now")
     assert (depth(ch, name), bodies(ch, name)) == (1, ["now"])
     assert get(ch, name)[2] == b"later"
-    assert 0.4 <= time.monotonic() - begin < 1.5
+    assert 0.4 <= time.monotonic() - begin < 3
 
 
 @baton_only("needs the delayed message plugin there")
@@ -71,19 +71,19 @@ def test_delayed_retry_grows_linearly_up_to_its_maximum(ch, queue):
     send(ch, name, "x")
     times = retry_times(ch, name, lambda tag: ch.basic_reject(tag, requeue=True), 3)
     for took, expected in zip(times, (0.2, 0.4, 0.5)):
-        assert expected <= took + 0.002 and took < expected + 0.6, times
+        assert expected <= took + 0.002 and took < expected + 2, times
 
 
 @since((4, 3), "delayed retries")
 @pytest.mark.parametrize("kind,delayed", [("failed", "reject"), ("returned", "nack")])
 def test_delayed_retry_type_chooses_what_waits(ch, queue, kind, delayed):
-    name = queue(ch, {"x-queue-type": "quorum", "x-delayed-retry-type": kind, "x-delayed-retry-min": 400, "x-delayed-retry-max": 400})
+    name = queue(ch, {"x-queue-type": "quorum", "x-delayed-retry-type": kind, "x-delayed-retry-min": 1500, "x-delayed-retry-max": 1500})
     send(ch, name, "x")
     settle = {"reject": lambda tag: ch.basic_reject(tag, requeue=True), "nack": lambda tag: ch.basic_nack(tag, requeue=True)}
-    assert retry_times(ch, name, settle[delayed], 1)[0] >= 0.398
+    assert retry_times(ch, name, settle[delayed], 1)[0] >= 1.498
     send(ch, name, "y")
     other = "nack" if delayed == "reject" else "reject"
-    assert retry_times(ch, name, settle[other], 1)[0] < 0.35
+    assert retry_times(ch, name, settle[other], 1)[0] < 1.2
 
 
 @since((4, 3), "delayed retries")
