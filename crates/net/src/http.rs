@@ -1,0 +1,194 @@
+//! HTTP/1.1 for a router that `admin` (and later dialects over HTTP) gives: limits on headers and bodies, time-outs for
+//! peers that dawdle, graceful end. What is answered is not here.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use axum::extract::DefaultBodyLimit;
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, timeout};
+use tower::ServiceExt;
+
+use crate::connections::Entry;
+use crate::limits::{GOODBYE, HTTP_BODY_PAUSE, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS, HTTP_HEADERS_MAX};
+
+/// Who sent a request: in the extensions of every request that a router gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// It is on this machine.
+    pub loopback: bool,
+    /// By TLS.
+    pub encrypted: bool,
+}
+
+/// A router with its limits.
+#[derive(Clone)]
+pub(crate) struct HttpService {
+    router: axum::Router,
+    body_bytes_max: usize,
+}
+
+impl HttpService {
+    pub(crate) fn new(router: axum::Router, body_bytes_max: usize) -> Self {
+        // Extractors have a limit of their own, far lower than a message may be; this one replaces it.
+        Self { router: router.layer(DefaultBodyLimit::max(body_bytes_max)), body_bytes_max }
+    }
+
+    pub(crate) async fn serve<S>(&self, stream: S, entry: &Entry)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Peer { address: entry.peer, loopback: entry.loopback(), encrypted: entry.encrypted };
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let (mut parts, body) = request.into_parts();
+            parts.extensions.insert(peer);
+            let body = axum::body::Body::new(Guarded::new(body, self.body_bytes_max));
+            let answer = self.router.clone().oneshot(hyper::Request::from_parts(parts, body));
+            async move { answer.await.map_err(|never: Infallible| match never {}) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HTTP_HEADERS)
+            .max_buf_size(HTTP_HEADER_BYTES_MAX)
+            .max_headers(HTTP_HEADERS_MAX)
+            .serve_connection(TokioIo::new(Counted { stream, entry }), service);
+        let mut connection = pin!(connection);
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = entry.bell().notified() => {
+                    if entry.closing().is_some() {
+                        connection.as_mut().graceful_shutdown();
+                        // A request that waits for messages may be in the middle of it; it gets its goodbye time.
+                        match timeout(GOODBYE, connection.as_mut()).await {
+                            Ok(ended) => break ended,
+                            Err(_) => return,
+                        }
+                    }
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(listener = entry.listener, peer = %entry.peer, %error, "HTTP connection ended");
+        }
+    }
+}
+
+/// A stream whose bytes are counted.
+struct Counted<'a, S> {
+    stream: S,
+    entry: &'a Entry,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.entry.counters.bytes_in.add_bytes(buf.filled().len().saturating_sub(before));
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(written)) = result {
+            self.entry.counters.bytes_out.add_bytes(written);
+        }
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(written)) = result {
+            self.entry.counters.bytes_out.add_bytes(written);
+        }
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A request body that may neither be too large nor pause for too long.
+struct Guarded<B> {
+    body: B,
+    room: usize,
+    pause: Pin<Box<Sleep>>,
+}
+
+impl<B> Guarded<B> {
+    fn new(body: B, room: usize) -> Self {
+        Self { body, room, pause: Box::pin(tokio::time::sleep(HTTP_BODY_PAUSE)) }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B>
+where
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            if this.pause.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Some(Err("the request's body paused for too long".into())));
+            }
+            return Poll::Pending;
+        };
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            match this.room.checked_sub(data.remaining()) {
+                Some(room) => this.room = room,
+                None => return Poll::Ready(Some(Err("the request's body is too large".into()))),
+            }
+            this.pause.as_mut().reset(Instant::now() + HTTP_BODY_PAUSE);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

@@ -1,0 +1,41 @@
+//! Sockets: listeners, TLS, HTTP, and the one connection driver for every protocol's sessions.
+//!
+//! ```text
+//!  Listener ──accept──▶ TLS? ──▶ driver ──────▶ Session (a dialect)
+//!     │                   │        │ check          │ requests
+//!     │                   │        ▼                ▼
+//!     │                   │     Gate (access) ──▶ Port (engine)
+//!     └──────────────────▶└────▶ http ─────────▶ Router (admin)
+//! ```
+//!
+//! - [`hub`] is what all listeners and connections share: the engine, the clock, logins, limits, who is connected.
+//! - [`listen`] accepts, [`tls`] encrypts, [`http`] serves a router; [`driver`] moves bytes, events and time for sessions.
+//! - [`auth`] keeps slow password checks away from the I/O threads; `answers` turns refusals into events.
+//! - [`limits`] has every bound with its reason, [`counters`] what is counted for the metrics.
+//!
+//! No protocol, no queue logic and no configuration file is here. `baton` wires it, `admin` gives the router.
+
+mod answers;
+pub mod auth;
+pub mod connections;
+pub mod counters;
+pub mod driver;
+mod error;
+pub mod http;
+pub mod hub;
+pub mod limits;
+pub mod listen;
+pub mod tls;
+
+pub use auth::Authenticator;
+pub use connections::{Connections, Entry};
+pub use counters::{Count, Counters};
+pub use driver::{SessionFactory, drive};
+pub use error::NetError;
+pub use http::Peer;
+pub use hub::{Hub, HubSpec, Ports};
+pub use listen::{Listener, Serving};
+pub use tls::Tls;
+
+#[cfg(test)]
+mod testing;
