@@ -1,6 +1,6 @@
 //! What the core alone costs per message: publish, deliver and settle in batches, with records encoded but not written.
 //! `cargo run --release -p baton-core --example core_bench`
-#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 use std::time::Instant;
 
@@ -46,7 +46,8 @@ fn main() {
     machine.connect(A);
     let name = Name::new("bench");
     let open = Request::Open { token: Token(0), namespace: "/".into(), label: String::new() };
-    let declare = CatalogOp::DeclareQueue { name: Some(name.clone()), policy: Box::new(QueuePolicy::default()) };
+    let declare =
+        CatalogOp::DeclareQueue { name: Some(name.clone()), policy: Box::new(QueuePolicy::default()) };
     let subscribe = Subscribe {
         token: Token(0),
         consumer: ConsumerId(1),
@@ -91,7 +92,8 @@ fn main() {
             machine.step(now, A, Request::Publish(Box::new(publish)), &mut cx);
         }
         if !held.is_empty() {
-            let settle = Settle { token: None, deliveries: held.as_slice().into(), outcome: Outcome::Complete };
+            let settle =
+                Settle { token: None, deliveries: held.as_slice().into(), outcome: Outcome::Complete };
             machine.step(now, A, Request::Settle(settle), &mut cx);
         }
         machine.dispatch(now, &mut cx);
@@ -102,5 +104,8 @@ fn main() {
         }));
     }
     let ns = started.elapsed().as_nanos() as f64 / (rounds * BATCH) as f64;
-    println!("{ns:.0} ns per message: published, leased, delivered, settled ({} held at the end)", held.len());
+    println!(
+        "{ns:.0} ns per message: published, leased, delivered, settled ({} held at the end)",
+        held.len()
+    );
 }

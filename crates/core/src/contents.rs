@@ -25,11 +25,31 @@ pub(crate) struct Content {
     pub(crate) durable: bool,
 }
 
-/// All contents of a partition.
-#[derive(Debug, Default)]
+/// All contents of a partition. Those in memory are bounded by a budget, as far as they can be read back.
+#[derive(Debug)]
 pub(crate) struct Contents {
     slab: Slab<Content>,
     freed: Vec<Stored>,
+    /// Bytes of the contents in memory.
+    resident_bytes: u64,
+    pub(crate) resident_bytes_max: u64,
+    /// Came in since the last [`Contents::evict`].
+    fresh: Vec<ContentIndex>,
+}
+
+/// Contents kept in memory until told otherwise, bytes. Enough for consumers that keep up never to wait for the disk.
+const RESIDENT_BYTES_MAX_DEFAULT: u64 = 128 * 1024 * 1024;
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self {
+            slab: Slab::new(),
+            freed: Vec::new(),
+            resident_bytes: 0,
+            resident_bytes_max: RESIDENT_BYTES_MAX_DEFAULT,
+            fresh: Vec::new(),
+        }
+    }
 }
 
 impl Content {
@@ -77,7 +97,11 @@ impl Contents {
         durable: bool,
     ) -> ContentIndex {
         let envelope_bytes = message.envelope_bytes();
-        self.add(Content { id, refs: 0, resident: Some(message), stored, envelope_bytes, durable })
+        self.resident_bytes += message.size_bytes() as u64;
+        let index =
+            self.add(Content { id, refs: 0, resident: Some(message), stored, envelope_bytes, durable });
+        self.fresh.push(index);
+        index
     }
 
     /// Adds a content that only lies in the journal, with no holder yet.
@@ -121,8 +145,30 @@ impl Contents {
         content.refs = content.refs.saturating_sub(1);
         if content.refs == 0 {
             let content = self.slab.remove(index.0 as usize);
+            self.resident_bytes -= content.resident.as_ref().map_or(0, |message| message.size_bytes() as u64);
             self.freed.extend(content.stored);
         }
+    }
+
+    /// What came in since the last time and was not handed out at once leaves the memory if that holds too much: it will be
+    /// wanted last. What lies nowhere else stays.
+    pub(crate) fn evict(&mut self) {
+        for index in self.fresh.drain(..) {
+            if self.resident_bytes <= self.resident_bytes_max {
+                continue;
+            }
+            let content = self.slab.get_mut(index.0 as usize);
+            if let Some(content) = content.filter(|content| content.stored.is_some())
+                && let Some(message) = content.resident.take()
+            {
+                self.resident_bytes -= message.size_bytes() as u64;
+            }
+        }
+    }
+
+    /// Bytes of the contents in memory.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.resident_bytes
     }
 
     /// Places in the journal that nothing refers to any more, since last asked.

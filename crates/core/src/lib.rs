@@ -14,6 +14,7 @@ pub mod codec;
 mod contents;
 pub mod context;
 pub mod machine;
+mod number;
 mod queue;
 pub mod record;
 mod routing;

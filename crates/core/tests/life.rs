@@ -524,3 +524,37 @@ fn queues_go_when_idle_unused_or_with_their_connection() {
     broker.machine.connect(B);
     assert_eq!(names(&mut broker), Vec::<String>::new());
 }
+
+#[test]
+fn what_exceeds_the_memory_budget_is_read_back_in_order_when_it_can_be() {
+    let mut broker = Broker::default();
+    broker.machine.set_resident_bytes_max(100);
+    broker.declare("q", QueuePolicy::default());
+    for index in 0..20 {
+        broker.send("q", &format!("message {index:02}"));
+    }
+    assert!(broker.machine.sizes().resident_bytes <= 130, "{:?}", broker.machine.sizes());
+    broker.store.unreadable = true;
+    let first = broker.fetch("q", 20);
+    assert!(first.len() < 10, "those in memory");
+    broker.store.unreadable = false;
+    let events = broker.run(|_, _, _| ());
+    assert!(events.is_empty());
+    let rest = broker.fetch("q", 20);
+    let bodies: Vec<_> = first.iter().chain(&rest).map(body).collect();
+    assert_eq!(bodies, (0..20).map(|index| format!("message {index:02}")).collect::<Vec<_>>());
+    assert_eq!(broker.settle(&rest, Outcome::Complete), 0);
+}
+
+#[test]
+fn a_consumer_gets_what_could_not_be_read_at_the_next_dispatch() {
+    let mut broker = Broker::default();
+    broker.machine.set_resident_bytes_max(0);
+    broker.declare("q", QueuePolicy::default());
+    broker.send("q", "a");
+    broker.store.unreadable = true;
+    let (_, events) = broker.subscribe(A, 1, "q", |_| ());
+    assert!(delivered(&events).is_empty());
+    broker.store.unreadable = false;
+    assert_eq!(delivered(&broker.run(|_, _, _| ())), [(1, 1, "a".to_owned())]);
+}

@@ -161,7 +161,7 @@ impl Model {
     fn fetch(&mut self, now: u64, count: u32, lease_ms: Option<u64>) -> Vec<(String, u32, u32)> {
         let mut taken = Vec::new();
         let mut in_hand = Vec::new();
-        while (taken.len() as u32) < count {
+        while taken.len() < count as usize {
             let Some(seq) = self.next_ready(now, &in_hand) else { break };
             in_hand.push(seq);
             let m = self.messages.iter_mut().find(|m| m.seq == seq).unwrap();

@@ -8,6 +8,7 @@ use baton_model::{ConnectionId, Event, Name, QueueId, QueuePolicy, Refusal, Refu
 use super::Machine;
 use super::publish::survives;
 use crate::context::Context;
+use crate::number::whole;
 use crate::queue::{NONE, Queue, keys::Keys};
 use crate::record::{QueueCreated, Record, Removal, Runs};
 
@@ -111,7 +112,7 @@ impl Machine {
     /// A name for a queue whose declarer gave none, as RabbitMQ forms them.
     fn unused_name(&mut self, namespace: &Name) -> Name {
         loop {
-            let (high, low) = ((self.random() * 1e15) as u64, (self.random() * 1e15) as u64);
+            let (high, low) = (whole(self.random() * 1e15), whole(self.random() * 1e15));
             let name = Name::from(format!("amq.gen-{high:013x}{low:013x}"));
             if self.state.namespaces.get(namespace).is_none_or(|names| !names.queues.contains_key(&name)) {
                 return name;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use baton_model::event::{Death, DeathReason, Overlay};
 use baton_model::limits::HISTORY_ENTRIES_MAX;
 use baton_model::policy::{KeyMode, Overflow};
+use baton_model::request::MessageState;
 use baton_model::{Message, Name, Publish, QueueId, Seq, Tag, Time, ValueRef};
 use smallvec::SmallVec;
 
@@ -19,8 +20,11 @@ use super::Machine;
 use super::publish::survives;
 use crate::context::Context;
 use crate::queue::entries::{Entry, NEVER, NONE};
-use crate::record::{Enqueued, Moved, Place, Record, Removal, Runs};
+use crate::record::{Enqueued, Moved, Place, Record, Released, Removal, Runs};
 use crate::routing::Targets;
+
+/// How long a message that could not be read waits, milliseconds: a batch is durable long before.
+const POSTPONED_MS: u64 = 100;
 
 impl Machine {
     /// A message dies in a queue: it moves to where the queue's dead letters go, or is gone if that is nowhere.
@@ -36,11 +40,10 @@ impl Machine {
         if reason == DeathReason::Expired {
             self.totals.expired += 1;
         }
-        let policy = self.state.queue(queue)?.policy.dead_letter.clone();
-        let Some((policy, message)) = policy.and_then(|policy| Some((policy, self.message(queue, seq, cx)?)))
-        else {
+        let Some(policy) = self.state.queue(queue)?.policy.dead_letter.clone() else {
             return self.drop_message(queue, seq, reason, cx);
         };
+        let Some(message) = self.message(queue, seq, cx) else { return self.postpone(now, queue, seq, cx) };
         let found = self.state.queue(queue)?;
         let entry = found.entries.get(seq)?;
         let mut overlay = died(&message, entry, &found.name, now, reason, detail);
@@ -54,6 +57,21 @@ impl Machine {
         }
         self.totals.dead_lettered += 1;
         self.move_message(now, queue, seq, &targets, overlay, cx)
+    }
+
+    /// A message that should be moved cannot be read yet (it left the memory a moment ago and is still being written): it is
+    /// taken back if it was leased, and dies at the next occasion. Never dropped: it would be lost.
+    fn postpone(&mut self, now: Time, queue: QueueId, seq: Seq, cx: &mut Context<'_>) -> Option<u64> {
+        let entry = self.state.entry(queue, seq)?;
+        self.unread.push(queue);
+        if entry.state != MessageState::InFlight {
+            return None;
+        }
+        let durable = entry.durable;
+        let deliver_at = Some(now.after_ms(POSTPONED_MS));
+        let seqs = Runs::one(seq);
+        let released = Released { queue, seqs, failed: true, deliver_at, back: None, durable };
+        self.commit(Record::Released(released), cx)
     }
 
     /// Queues that a dead letter goes to. Those that would close a cycle without any rejection in it are left out, as in
@@ -165,7 +183,7 @@ impl Machine {
         let Some(found) = self.state.queue_mut(queue) else { return false };
         let oldest = found.index.ready.pop_least().or_else(|| {
             // Only keyed or scheduled messages wait: the oldest of those, found in the order of places.
-            let waits = |entry: &Entry| entry.state != baton_model::request::MessageState::InFlight;
+            let waits = |entry: &Entry| entry.state != MessageState::InFlight;
             found.entries.iter_from(Seq(0)).find(|(_, entry)| waits(entry)).map(|(seq, _)| seq)
         });
         let Some(seq) = oldest else { return false };
@@ -217,7 +235,7 @@ impl Machine {
         let mut publish = publish.clone();
         (publish.ttl_ms, publish.delay_ms, publish.dedup_id) = (None, None, None);
         self.totals.dead_lettered += u64::from(!targets.is_empty());
-        self.store_with(now, &publish, targets, Some(Arc::new(overlay)), cx);
+        self.store_with(now, &publish, targets, Some(&Arc::new(overlay)), cx);
         self.overflowing.extend(targets.iter().copied());
     }
 

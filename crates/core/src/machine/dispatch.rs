@@ -3,7 +3,7 @@
 use baton_model::event::Fetched;
 use baton_model::policy::KeyMode;
 use baton_model::request::{FetchSelect, LeaseMode, MessageState};
-use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Fence, QueueId, Seq, Time};
+use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Fence, Message, QueueId, Seq, Time};
 
 use super::Machine;
 use crate::context::Context;
@@ -12,9 +12,10 @@ use crate::queue::serve::{Taker, Turn};
 use crate::record::{Leased, Record, Removal, Runs};
 
 /// A message on its way to somebody.
-#[derive(Clone, Copy)]
 pub(super) struct Handover {
     pub(super) seq: Seq,
+    /// Read before anything is recorded: what cannot be read back is not leased.
+    message: Message,
     /// The consumer that gets it, or stands for the fetch that does.
     pub(super) consumer: u32,
     lease: Lease,
@@ -29,9 +30,21 @@ pub(super) enum Lease {
     Settled,
 }
 
+/// One round through a queue's line.
+#[derive(Default)]
+struct Round {
+    /// Who stands up to here has been asked already, and stays where it is.
+    after: Option<Turn>,
+    /// On their way, not recorded yet.
+    handovers: Vec<Handover>,
+}
+
 impl Machine {
     /// Hands out what can be delivered. Called once after a batch of steps, so that many deliveries make one record.
     pub fn dispatch(&mut self, now: Time, cx: &mut Context<'_>) {
+        for queue in std::mem::take(&mut self.unread) {
+            self.touch(queue);
+        }
         let mut index = 0;
         while let Some(queue) = self.dirty.get(index).copied() {
             index += 1;
@@ -46,69 +59,72 @@ impl Machine {
                 self.relieve(now, cx);
             }
         }
+        self.state.contents.evict();
     }
 
     fn dispatch_queue(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) {
-        let mut handovers: Vec<Handover> = Vec::new();
-        let mut after: Option<Turn> = None;
+        let mut round = Round::default();
         // Keyed queues and rates decide anew after each message; others only when the batch is made.
         let one_by_one = self.state.queue(queue).is_some_and(|q| q.keyed());
-        while let Some((turn, taker)) = self.state.queue(queue).and_then(|q| q.serve.next_taker(after)) {
-            if self.budget(now, queue, handovers.len() as u64) == 0 {
+        while let Some((turn, taker)) = self.state.queue(queue).and_then(|q| q.serve.next_taker(round.after))
+        {
+            if self.budget(now, queue, round.handovers.len() as u64) == 0 {
                 break;
             }
             match taker {
                 Taker::Consumer(consumer) => {
-                    if !self.serve_consumer(now, queue, consumer, turn, &mut after, &mut handovers) {
+                    if !self.serve_consumer(now, (queue, consumer), turn, &mut round, cx) {
                         continue;
                     }
                 }
                 Taker::Fetch(fetch) => {
-                    self.hand_over(now, queue, std::mem::take(&mut handovers), cx);
+                    self.hand_over(now, queue, std::mem::take(&mut round.handovers), cx);
                     if !self.serve_waiting(now, queue, fetch, cx) {
-                        after = Some(turn);
+                        round.after = Some(turn);
                     }
                 }
             }
             if one_by_one {
-                self.hand_over(now, queue, std::mem::take(&mut handovers), cx);
+                self.hand_over(now, queue, std::mem::take(&mut round.handovers), cx);
             }
         }
-        self.hand_over(now, queue, handovers, cx);
+        self.hand_over(now, queue, round.handovers, cx);
     }
 
-    /// Gives one message to the consumer whose turn it is. False: it got none, and `after` is set if it stays where it is.
+    /// Gives one message to the consumer whose turn it is. False: it got none, and the round goes on behind it if it stays where it is.
     fn serve_consumer(
         &mut self,
         now: Time,
-        queue: QueueId,
-        consumer: u32,
+        (queue, consumer): (QueueId, u32),
         turn: Turn,
-        after: &mut Option<Turn>,
-        handovers: &mut Vec<Handover>,
+        round: &mut Round,
+        cx: &mut Context<'_>,
     ) -> bool {
         let allowed = self.allowed(queue, consumer);
         if !allowed || !self.clients.can_take(consumer) {
             // It stands again when it has room; a consumer that is not the active one stays in line.
             if allowed {
-                self.leave_line(queue, consumer)
+                self.leave_line(queue, consumer);
             } else {
-                *after = Some(turn)
+                round.after = Some(turn);
             }
             return false;
         }
         let Some((seq, key)) = self.take_next(now, queue, consumer) else {
-            *after = Some(turn);
+            round.after = Some(turn);
             return false;
         };
         let Some(lease) = self.lease_of(now, queue, consumer) else { return false };
-        let Some(durable) = self.state.entry(queue, seq).map(|entry| entry.durable) else { return false };
+        let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else {
+            round.after = Some(turn);
+            return false;
+        };
         if let Some(key) = key
             && let Some(queue) = self.state.queue_mut(queue)
         {
             queue.index.keys.taken_by(key, consumer);
         }
-        handovers.push(Handover { seq, consumer, lease, durable });
+        round.handovers.push(handover);
         self.clients.took(consumer, seq, lease != Lease::Settled);
         self.leave_line(queue, consumer);
         if self.clients.can_take(consumer)
@@ -118,6 +134,33 @@ impl Machine {
             consumer_.turn = Some(queue.serve.stand(consumer_.priority, Taker::Consumer(consumer)));
         }
         true
+    }
+
+    /// Reads a message that was taken out of the index for somebody. `None`: it cannot be read now; it is put back, and the
+    /// next dispatch tries again.
+    fn prepare(
+        &mut self,
+        queue: QueueId,
+        seq: Seq,
+        consumer: u32,
+        lease: Lease,
+        cx: &mut Context<'_>,
+    ) -> Option<Handover> {
+        let (durable, priority, key, state) = self
+            .state
+            .entry(queue, seq)
+            .map(|entry| (entry.durable, entry.priority, entry.key, entry.state))?;
+        if let Some(message) = self.message(queue, seq, cx) {
+            return Some(Handover { seq, message, consumer, lease, durable });
+        }
+        if let Some(queue) = self.state.queue_mut(queue)
+            && key == NONE
+            && state == MessageState::Ready
+        {
+            queue.index.ready.insert(priority, seq);
+        }
+        self.unread.push(queue);
+        None
     }
 
     fn leave_line(&mut self, queue: QueueId, consumer: u32) {
@@ -201,12 +244,13 @@ impl Machine {
         cx: &mut Context<'_>,
     ) -> Vec<(Delivery, ConnectionId, Option<u64>)> {
         let mut deliveries = Vec::with_capacity(handovers.len());
-        let mut rest = handovers.as_slice();
-        while let Some(first) = rest.first() {
-            let same = |other: &&Handover| other.lease == first.lease && other.durable == first.durable;
-            let count = rest.iter().take_while(same).count();
-            let (group, behind) = rest.split_at(count);
-            rest = behind;
+        let mut rest = handovers.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let (lease, durable) = (first.lease, first.durable);
+            let mut group = vec![first];
+            while let Some(same) = rest.next_if(|other| other.lease == lease && other.durable == durable) {
+                group.push(same);
+            }
             self.lease_group(now, queue, group, cx, &mut deliveries);
         }
         if let Some(queue) = self.state.queue_mut(queue)
@@ -221,7 +265,7 @@ impl Machine {
         &mut self,
         now: Time,
         queue: QueueId,
-        group: &[Handover],
+        group: Vec<Handover>,
         cx: &mut Context<'_>,
         deliveries: &mut Vec<(Delivery, ConnectionId, Option<u64>)>,
     ) {
@@ -232,8 +276,9 @@ impl Machine {
         let settled = lease == Lease::Settled;
         if settled {
             // The messages are read before they go.
-            let made = group.iter().filter_map(|handover| self.delivery(queue, *handover, cx));
-            deliveries.extend(made.collect::<Vec<_>>());
+            for handover in &group {
+                deliveries.extend(self.delivery(queue, handover));
+            }
         }
         let record = match lease {
             Lease::Settled => Record::Removed { queue, seqs, reason: Removal::Completed, durable },
@@ -253,7 +298,7 @@ impl Machine {
                 if let Some(entry) = self.entry_mut(queue, handover.seq) {
                     entry.holder = handover.consumer;
                 }
-                deliveries.extend(self.delivery(queue, *handover, cx));
+                deliveries.extend(self.delivery(queue, &handover));
             }
         }
         // Only who may rely on the lease after a restart waits for its record; the message itself is durable or waits already.
@@ -276,8 +321,7 @@ impl Machine {
     fn delivery(
         &mut self,
         queue: QueueId,
-        handover: Handover,
-        cx: &mut Context<'_>,
+        handover: &Handover,
     ) -> Option<(Delivery, ConnectionId, Option<u64>)> {
         let entry = self.state.entry(queue, handover.seq)?;
         let consumer = self.clients.consumer(handover.consumer)?;
@@ -290,7 +334,7 @@ impl Machine {
             consumer: consumer.id,
             link,
             id: content.id,
-            message: content.message(cx.store)?,
+            message: handover.message.clone(),
             acquired,
             failed: entry.failed,
             redelivered: acquired > 1,
@@ -330,9 +374,9 @@ impl Machine {
             };
             let Some((seq, key)) = next else { break };
             key_in_hand = key;
-            let Some(durable) = self.state.entry(queue, seq).map(|entry| entry.durable) else { break };
+            let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else { break };
             self.clients.took(consumer, seq, lease != Lease::Settled);
-            all.extend(self.deliver(now, queue, vec![Handover { seq, consumer, lease, durable }], cx));
+            all.extend(self.deliver(now, queue, vec![handover], cx));
         }
         self.fetched(queue, all)
     }
@@ -352,11 +396,12 @@ impl Machine {
         let mut all = Vec::new();
         for seq in seqs {
             let waits = |entry: &&Entry| entry.state != MessageState::InFlight;
-            let Some(durable) = self.state.entry(queue, *seq).filter(waits).map(|entry| entry.durable) else {
+            if self.state.entry(queue, *seq).filter(waits).is_none() {
                 continue;
-            };
+            }
+            let Some(handover) = self.prepare(queue, *seq, consumer, lease, cx) else { continue };
             self.clients.took(consumer, *seq, lease != Lease::Settled);
-            all.extend(self.deliver(now, queue, vec![Handover { seq: *seq, consumer, lease, durable }], cx));
+            all.extend(self.deliver(now, queue, vec![handover], cx));
         }
         self.fetched(queue, all)
     }

@@ -42,6 +42,8 @@ pub struct Machine {
     clients: Clients,
     /// Queues to be served at the next dispatch.
     dirty: Vec<QueueId>,
+    /// Queues whose next message could not be read back yet.
+    unread: Vec<QueueId>,
     /// Queues that got dead letters and may be too full now.
     overflowing: Vec<QueueId>,
     /// When to look at which queue.
@@ -78,6 +80,7 @@ pub struct Sizes {
     pub messages: usize,
     pub connections: usize,
     pub consumers: usize,
+    pub resident_bytes: u64,
 }
 
 impl Machine {
@@ -88,12 +91,19 @@ impl Machine {
             state: State::new(),
             clients: Clients::default(),
             dirty: Vec::new(),
+            unread: Vec::new(),
             overflowing: Vec::new(),
             timers: BTreeSet::new(),
             last_end: None,
             jitter: seed,
             totals: Totals::default(),
         }
+    }
+
+    /// Contents kept in memory beyond what is being handed out, bytes. Those beyond lie in the journal only, and are read
+    /// back when their turn comes.
+    pub fn set_resident_bytes_max(&mut self, bytes: u64) {
+        self.state.contents.resident_bytes_max = bytes;
     }
 
     /// Recovery, second: a record behind the snapshot, in order, with the place of its content if it has one.
@@ -122,6 +132,7 @@ impl Machine {
             messages: self.state.contents.len(),
             connections: self.clients.connections(),
             consumers: self.clients.consumers.len(),
+            resident_bytes: self.state.contents.resident_bytes(),
         }
     }
 

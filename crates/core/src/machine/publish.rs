@@ -162,7 +162,7 @@ impl Machine {
         now: Time,
         publish: &Publish,
         queues: &Targets,
-        overlay: Option<Arc<Overlay>>,
+        overlay: Option<&Arc<Overlay>>,
         cx: &mut Context<'_>,
     ) -> (PublishOutcome, Option<u64>) {
         let id = MessageId(self.state.next_message);
@@ -185,7 +185,7 @@ impl Machine {
             if !places.is_empty() {
                 self.state.share_next(content);
                 let message = publish.message.clone();
-                let enqueued = Enqueued { id, at: now, message, overlay: overlay.clone(), places, durable };
+                let enqueued = Enqueued { id, at: now, message, overlay: overlay.cloned(), places, durable };
                 needs = self.commit(Record::Enqueued(Box::new(enqueued)), cx).or(needs);
             }
         }

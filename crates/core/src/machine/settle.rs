@@ -7,6 +7,7 @@ use baton_model::{ConnectionId, DeliveryRef, Event, LinkId, Name, QueueId, Reply
 
 use super::Machine;
 use crate::context::Context;
+use crate::number::whole;
 use crate::queue::entries::{NEVER, NONE};
 use crate::record::{Record, Released, Removal, Runs};
 
@@ -244,8 +245,7 @@ impl Machine {
         };
         let capped = grown.min(backoff.max_ms as f64);
         let jitter = backoff.jitter.clamp(0.0, 1.0) * self.random();
-        // Saturating, as float casts are.
-        (capped * (1.0 - jitter)) as u64
+        whole(capped * (1.0 - jitter))
     }
 
     /// All that a consumer holds goes back, in order.

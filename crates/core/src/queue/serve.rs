@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use baton_model::policy::{QueuePolicy, Rate};
 use baton_model::{ConnectionId, Time};
 
+use crate::number::whole;
+
 /// Somebody who can take messages.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Taker {
@@ -135,8 +137,7 @@ impl Serve {
         let passed_s = Time(now.0).since_ms(Time(self.tokens_at)) as f64 / 1000.0;
         self.tokens = (self.tokens + passed_s * rate.per_second).min(f64::from(rate.burst.max(1)));
         self.tokens_at = now.0;
-        // Saturating, as float casts are: a bucket holds at most `burst`.
-        self.tokens.max(0.0) as u64
+        whole(self.tokens)
     }
 
     pub(crate) fn spend(&mut self, tokens: u64) {
@@ -149,8 +150,8 @@ impl Serve {
         let rate = policy.dispatch.rate.filter(|_| ready > 0 && !self.line.is_empty() && self.tokens < 1.0);
         let token = rate.map(|rate| {
             let wait_ms = ((1.0 - self.tokens) / rate.per_second * 1000.0).ceil();
-            // Saturating: a rate near zero waits for ever.
-            self.tokens_at.saturating_add((wait_ms as u64).max(1))
+            // A rate near zero waits for ever.
+            self.tokens_at.saturating_add(whole(wait_ms).max(1))
         });
         [fetch, self.idle_at(policy), token].into_iter().flatten().min()
     }

@@ -1,11 +1,12 @@
 //! One exchange: its bindings, indexed the way its kind looks them up.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use baton_model::Name;
 use baton_model::route::{Binding, Destination, ExchangeKind, ExchangePolicy};
 use baton_model::value::MapRef;
 use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::headers::HeaderMatch;

@@ -24,6 +24,8 @@ use baton_model::{
 pub struct MemoryStore {
     pub records: Vec<(Record, Option<Stored>)>,
     contents: BTreeMap<u64, Bytes>,
+    /// Contents cannot be read back for the moment.
+    pub unreadable: bool,
     end: u64,
 }
 
@@ -48,7 +50,7 @@ impl Store for MemoryStore {
     }
 
     fn load(&mut self, at: Stored) -> Option<Bytes> {
-        self.contents.get(&at.position).cloned()
+        self.contents.get(&at.position).filter(|_| !self.unreadable).cloned()
     }
 
     fn free(&mut self, at: Stored) {
