@@ -212,7 +212,7 @@ impl Shared {
     fn dispatch(&self, event: Event) {
         match event {
             Event::Published { token, outcome } => {
-                self.finish(token, |returned| Answer::Published { outcome, returned })
+                self.finish(token, |returned| Answer::Published { outcome, returned });
             }
             Event::Returned { token, .. } => {
                 if let Some(pending) = self.pending.lock().get_mut(&token) {

@@ -16,18 +16,21 @@ pub mod json;
 pub mod metrics;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use baton_access::{Directory, NAMESPACE_DEFAULT};
+use baton_access::{Directory, Grant, NAMESPACE_DEFAULT};
 use baton_engine::{Clock, Port, Waker};
-use baton_model::{Name, Refusal};
+use baton_model::{Bytes, Name, Refusal};
 use parking_lot::Mutex;
 
-use auth::Authenticator;
 use client::Client;
 use metrics::Figure;
+
+/// The outcome of a login. A refusal's text is for the log.
+pub type LoginFuture = Pin<Box<dyn Future<Output = Result<Grant, Refusal>> + Send>>;
 
 /// What the admin API needs of the broker around it. The binary implements it.
 pub trait Broker: Send + Sync {
@@ -39,6 +42,9 @@ pub trait Broker: Send + Sync {
 
     /// Why messages cannot be taken now, a sentence each; empty when they can.
     fn not_ready(&self) -> Vec<String>;
+
+    /// Checks who somebody is. `loopback`: they are on this machine.
+    fn login(&self, user: Name, password: Bytes, loopback: bool) -> LoginFuture;
 
     /// The broker's figures.
     fn figures(&self) -> Vec<Figure>;
@@ -57,7 +63,7 @@ pub struct Options {
 pub struct Admin {
     broker: Arc<dyn Broker>,
     clock: Arc<dyn Clock>,
-    authenticator: Authenticator,
+    directory: Arc<Directory>,
     options: Options,
     clients: Mutex<HashMap<Name, Arc<Client>>>,
 }
@@ -71,11 +77,18 @@ impl Admin {
         directory: Arc<Directory>,
         options: Options,
     ) -> Arc<Self> {
-        let authenticator = Authenticator::new(directory);
-        Arc::new(Self { broker, clock, authenticator, options, clients: Mutex::default() })
+        Arc::new(Self { broker, clock, directory, options, clients: Mutex::default() })
     }
 
-    /// All routes. `net` puts the peer's address into each request (see `api::scope`).
+    /// Largest body of a request, bytes: a message of the largest size with what JSON adds to it.
+    #[must_use]
+    pub fn body_bytes_max(&self) -> usize {
+        let bytes = self.options.message_bytes_max.saturating_mul(api::JSON_OVERHEAD);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// All routes. Each request must have its peer's address in its extensions, as axum's `ConnectInfo<SocketAddr>`; without
+    /// one nobody is taken to be on this machine.
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/metrics", get(metrics::scrape))
@@ -87,7 +100,7 @@ impl Admin {
 
     /// All namespaces, by the names under which the engine knows them.
     pub(crate) fn namespaces(&self) -> impl Iterator<Item = &Name> {
-        self.authenticator.directory().namespaces()
+        self.directory.namespaces()
     }
 
     /// The client of a namespace that exists, made when it is first needed.

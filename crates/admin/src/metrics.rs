@@ -13,7 +13,7 @@ use baton_model::request::CatalogOp;
 use baton_model::{Name, Reply, Request, Time, Token};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -40,14 +40,15 @@ pub struct Figure {
 }
 
 /// A figure's value.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FigureValue {
     /// Only grows while the process lives.
     Counter(u64),
-    /// As a counter, in fractions (seconds).
-    CounterFraction(f64),
     /// Goes up and down.
     Gauge(u64),
+    /// Times by how long they were: bucket `i` counts those below 2^i microseconds that are in no lower bucket, the last one
+    /// all longer ones. Shown in seconds; the sum is estimated from the buckets' middles.
+    BucketsUs(Vec<u64>),
 }
 
 #[derive(Debug)]
@@ -128,18 +129,14 @@ const QUEUE_GAUGES: [QueueGauge; 3] = [
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for figure in &self.figures {
-            match figure.value {
+            match &figure.value {
                 FigureValue::Counter(value) => {
                     let metric =
                         encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Counter)?;
-                    ConstCounter::new(value).encode(metric)?;
+                    ConstCounter::new(*value).encode(metric)?;
                 }
-                FigureValue::CounterFraction(value) => {
-                    let metric =
-                        encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Counter)?;
-                    ConstCounter::new(value).encode(metric)?;
-                }
-                FigureValue::Gauge(value) => gauge(&mut encoder, figure.name, figure.help, value)?,
+                FigureValue::Gauge(value) => gauge(&mut encoder, figure.name, figure.help, *value)?,
+                FigureValue::BucketsUs(counts) => histogram(&mut encoder, figure, counts)?,
             }
         }
         let help = "Queues that have no figures of their own because there are too many";
@@ -181,6 +178,24 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
     ConstGauge::new(signed(value)).encode(metric)
 }
 
+fn histogram(encoder: &mut DescriptorEncoder<'_>, figure: &Figure, counts: &[u64]) -> Result<(), fmt::Error> {
+    let mut metric = encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Histogram)?;
+    let mut upper = 1e-6;
+    let mut sum = 0.0;
+    let mut buckets = Vec::with_capacity(counts.len());
+    for (index, &count) in counts.iter().enumerate() {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "an estimate; far beyond 2^52 appends nobody looks at its last digit"
+        )]
+        let middle = upper * 0.75 * count as f64;
+        sum += middle;
+        buckets.push((if index + 1 == counts.len() { f64::INFINITY } else { upper }, count));
+        upper *= 2.0;
+    }
+    metric.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
+}
+
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -210,6 +225,7 @@ mod tests {
         let figures = vec![
             Figure { name: "messages_published", help: "Published", value: FigureValue::Counter(7) },
             Figure { name: "connections", help: "Connections", value: FigureValue::Gauge(2) },
+            Figure { name: "sync_seconds", help: "Syncs", value: FigureValue::BucketsUs(vec![1, 2, 1]) },
         ];
         let scrape =
             Scrape { now: Time(5_000), figures, queues: vec![("default".into(), queue)], left_out: 0 };
@@ -222,6 +238,10 @@ mod tests {
             "baton_connections 2",
             "baton_queue_messages{namespace=\"default\",queue=\"jobs \\\"x\\\"\\n\",state=\"ready\"} 3",
             "baton_queue_oldest_ready_age_seconds{namespace=\"default\",queue=\"jobs \\\"x\\\"\\n\"} 4",
+            "baton_sync_seconds_bucket{le=\"0.000001\"} 1",
+            "baton_sync_seconds_bucket{le=\"0.000002\"} 3",
+            "baton_sync_seconds_bucket{le=\"+Inf\"} 4",
+            "baton_sync_seconds_count 4",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

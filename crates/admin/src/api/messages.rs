@@ -1,7 +1,6 @@
 //! Messages: peek, send, act on single ones.
 
 use axum::Json;
-use axum::extract::Query;
 use baton_model::limits::BROWSE_PAGE_MAX;
 use baton_model::request::{InspectOp, MessageAction};
 use baton_model::{Bytes, Name, PublishOutcome, Refusal, RefusalCode, Reply, Seq};
@@ -10,7 +9,7 @@ use serde_json::{Value as JsonValue, json};
 
 use super::Scope;
 use super::queues::counted;
-use super::scope::{Body, ExchangeScope, QueueScope};
+use super::scope::{Body, ExchangeScope, Params, QueueScope};
 use crate::error::{ApiError, ApiResult, word};
 use crate::json::message::{MessageJson, SendJson, state};
 
@@ -38,7 +37,7 @@ fn page() -> u32 {
 /// `GET …/messages?from=&count_max=&state=&body_bytes_max=`: messages in place, undisturbed.
 pub(super) async fn peek(
     QueueScope { mut scope, queue }: QueueScope,
-    Query(query): Query<PeekQuery>,
+    Params(query): Params<PeekQuery>,
 ) -> ApiResult<Json<JsonValue>> {
     let states = query
         .state
@@ -94,7 +93,7 @@ pub(super) struct KeyQuery {
 /// `POST …/exchanges/{exchange}/messages?key=`
 pub(super) async fn send_to_exchange(
     ExchangeScope { mut scope, exchange }: ExchangeScope,
-    Query(query): Query<KeyQuery>,
+    Params(query): Params<KeyQuery>,
     Body(body): Body<SendBody>,
 ) -> ApiResult<Json<JsonValue>> {
     send(&mut scope, exchange, query.key.into(), body).await

@@ -21,11 +21,10 @@ use crate::Admin;
 use crate::error::ApiError;
 
 /// JSON around a body: base64 needs a third more, escapes may need more.
-const JSON_OVERHEAD: u64 = 2;
+pub(crate) const JSON_OVERHEAD: u64 = 2;
 
 /// All routes of the API.
 pub(crate) fn routes(admin: &Arc<Admin>) -> Router<Arc<Admin>> {
-    let body_bytes_max = admin.options.message_bytes_max.saturating_mul(JSON_OVERHEAD);
     let queue = "/api/v1/namespaces/{namespace}/queues/{queue}";
     let exchange = "/api/v1/namespaces/{namespace}/exchanges/{exchange}";
     let under = |path: &str, tail: &str| format!("{path}/{tail}");
@@ -47,7 +46,7 @@ pub(crate) fn routes(admin: &Arc<Admin>) -> Router<Arc<Admin>> {
             get(exchanges::bindings).put(exchanges::bind).delete(exchanges::unbind),
         )
         .route("/admin/clock/advance", post(clock::advance))
-        .layer(DefaultBodyLimit::max(usize::try_from(body_bytes_max).unwrap_or(usize::MAX)))
+        .layer(DefaultBodyLimit::max(admin.body_bytes_max()))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
 }

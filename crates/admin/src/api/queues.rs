@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use baton_model::event::QueueInfo;
 use baton_model::limits::BROWSE_PAGE_MAX;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value as JsonValue, json};
 
 use super::Scope;
-use super::scope::{Body, Caller, QueueScope};
+use super::scope::{Body, Caller, Params, QueueScope};
 use crate::error::{ApiError, ApiResult};
 use crate::json::policy::PolicyJson;
 use crate::json::queue::QueueJson;
@@ -40,7 +40,7 @@ fn page() -> u32 {
 }
 
 /// `GET …/queues?prefix=&after=&count_max=`: in order of names; `next` is the `after` of the next page.
-pub(super) async fn list(mut scope: Scope, Query(query): Query<ListQuery>) -> ApiResult<Json<JsonValue>> {
+pub(super) async fn list(mut scope: Scope, Params(query): Params<ListQuery>) -> ApiResult<Json<JsonValue>> {
     let count_max = query.count_max.clamp(1, BROWSE_PAGE_MAX);
     let op = CatalogOp::Queues { after: query.after.map(Name::from), prefix: query.prefix.into(), count_max };
     let Reply::Queues(queues) = scope.catalog(op).await? else { return Err(ApiError::unexpected()) };
@@ -133,7 +133,7 @@ pub(super) struct DeleteQuery {
 /// `DELETE …/queues/{queue}?if_unused=&if_empty=`
 pub(super) async fn delete(
     QueueScope { mut scope, queue }: QueueScope,
-    Query(query): Query<DeleteQuery>,
+    Params(query): Params<DeleteQuery>,
 ) -> ApiResult<Json<JsonValue>> {
     let op = CatalogOp::DeleteQueue { name: queue, if_unused: query.if_unused, if_empty: query.if_empty };
     counted(&scope.catalog(op).await?)
@@ -161,7 +161,7 @@ pub(super) struct ExplainQuery {
 /// `GET …/queues/{queue}/explain?seq=`
 pub(super) async fn explain(
     QueueScope { mut scope, queue }: QueueScope,
-    Query(query): Query<ExplainQuery>,
+    Params(query): Params<ExplainQuery>,
 ) -> ApiResult<Json<JsonValue>> {
     match scope.inspect(InspectOp::Explain { queue, seq: query.seq.map(Seq) }).await? {
         Reply::Explained(reasons) => Ok(Json(json!({ "reasons": reasons }))),

@@ -124,7 +124,9 @@ pub(super) async fn settle(
         OutcomeWord::Extend => match body.lease_ms {
             Some(lease_ms) => Outcome::Extend { lease_ms },
             None => {
-                return Err(ApiError::invalid("extend needs \"lease_ms\": how long the lease lasts from now"));
+                return Err(ApiError::invalid(
+                    "extend needs \"lease_ms\": how long the lease lasts from now",
+                ));
             }
         },
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request as HttpRequest};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query, Request as HttpRequest};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use baton_access::{Gate, Grant};
@@ -50,7 +50,10 @@ impl Caller {
 
 /// Whether a request comes from this machine.
 fn is_loopback(parts: &Parts) -> bool {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().is_some_and(|info| info.0.ip().is_loopback())
+    parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .is_some_and(|info| info.0.ip().to_canonical().is_loopback())
 }
 
 impl FromRequestParts<Arc<Admin>> for Caller {
@@ -66,7 +69,15 @@ impl FromRequestParts<Arc<Admin>> for Caller {
                 return Err(ApiError::new(RefusalCode::AuthenticationFailed, text));
             }
         };
-        Ok(Self(admin.authenticator.grant(credentials, loopback).await?))
+        let Credentials { user, password } = credentials;
+        match admin.broker.login(user.into(), password.into(), loopback).await {
+            Ok(grant) => Ok(Self(grant)),
+            Err(refusal) if refusal.code == RefusalCode::AuthenticationFailed => {
+                tracing::warn!(reason = refusal.text, "a login over HTTP failed");
+                Err(ApiError::new(RefusalCode::AuthenticationFailed, "wrong user or password"))
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 }
 
@@ -178,7 +189,7 @@ impl FromRequestParts<Arc<Admin>> for Scope {
         }
         let caller = Caller::from_request_parts(parts, admin).await?;
         let Segments { namespace } = segments(parts, admin).await?;
-        let mut gate = Gate::new(Arc::clone(admin.authenticator.directory()));
+        let mut gate = Gate::new(Arc::clone(&admin.directory));
         gate.authenticated(caller.0.clone());
         gate.check(&Request::Open {
             token: Token(0),
@@ -244,6 +255,20 @@ fn name(what: &str, text: String) -> ApiResult<Name> {
         return Err(ApiError::invalid(format!("a {what}'s name has 1 to {NAME_BYTES_MAX} bytes")));
     }
     Ok(Name::from(text))
+}
+
+/// What stands behind the `?` of a request.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> ApiResult<Self> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(query) => Ok(Self(query.0)),
+            Err(error) => Err(ApiError::invalid(error.body_text())),
+        }
+    }
 }
 
 /// JSON in a request's body, also where the client did not say that it is JSON. No body is an empty object.
