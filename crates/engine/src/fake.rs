@@ -9,7 +9,7 @@ use baton_core::snapshot::{EntryItem, Item};
 use baton_core::{Context, Effect, Stored};
 use baton_model::request::MessageState;
 use baton_model::{
-    ConnectionId, ConsumerId, Delivery, DeliveryRef, Event, Fence, LinkId, Message, MessageId,
+    ConnectionId, ConsumerId, Delivery, DeliveryRef, Event, Fence, LinkId, Message, MessageId, Publish,
     PublishOutcome, QueueId, Reply, Request, Seq, Time,
 };
 
@@ -105,44 +105,7 @@ impl Machine {
     ) {
         let mut emit = |needs, event| cx.effects.push(Effect { connection, event, needs });
         match request {
-            Request::Publish(publish) => {
-                assert!(publish.key != "panic", "told to break");
-                if publish.key == "timer" {
-                    self.timer = Some(now.after_ms(1000));
-                }
-                let id = MessageId(self.next_seq);
-                let seq = Seq(self.next_seq);
-                let accepted = PublishOutcome::Accepted { id, seq, queues: 1 };
-                if publish.key == "transient" {
-                    let token = publish.token;
-                    return emit(None, Event::Published { token, outcome: accepted });
-                }
-                let place = Place {
-                    queue: QUEUE,
-                    seq,
-                    priority: 0,
-                    expires_at: None,
-                    deliver_at: None,
-                    key: None,
-                    dedup: None,
-                };
-                let places = std::iter::once(place).collect();
-                let (message, overlay) = (publish.message, None);
-                let record = Record::Enqueued(Box::new(Enqueued {
-                    id,
-                    at: now,
-                    message,
-                    overlay,
-                    places,
-                    durable: true,
-                }));
-                let appended = cx.store.append(&record);
-                self.apply(record, appended.content);
-                if publish.confirm {
-                    let event = Event::Published { token: publish.token, outcome: accepted };
-                    emit(Some(appended.end), event);
-                }
-            }
+            Request::Publish(publish) => self.publish(now, connection, *publish, cx),
             Request::Subscribe(subscribe) => {
                 self.consumer = Some((connection, subscribe.window.unwrap_or(u32::MAX)));
                 let reply = Reply::Subscribed { consumer: subscribe.consumer, session: None };
@@ -165,6 +128,40 @@ impl Machine {
             }
             Request::Open { token, .. } => emit(None, Event::Reply { token, result: Ok(Reply::Opened) }),
             other => panic!("the fake knows no {other:?}"),
+        }
+    }
+
+    fn publish(&mut self, now: Time, connection: ConnectionId, publish: Publish, cx: &mut Context<'_>) {
+        let mut emit = |needs, event| cx.effects.push(Effect { connection, event, needs });
+        assert!(publish.key != "panic", "told to break");
+        if publish.key == "timer" {
+            self.timer = Some(now.after_ms(1000));
+        }
+        let id = MessageId(self.next_seq);
+        let seq = Seq(self.next_seq);
+        let accepted = PublishOutcome::Accepted { id, seq, queues: 1 };
+        if publish.key == "transient" {
+            let token = publish.token;
+            return emit(None, Event::Published { token, outcome: accepted });
+        }
+        let place = Place {
+            queue: QUEUE,
+            seq,
+            priority: 0,
+            expires_at: None,
+            deliver_at: None,
+            key: None,
+            dedup: None,
+        };
+        let places = std::iter::once(place).collect();
+        let (message, overlay) = (publish.message, None);
+        let record =
+            Record::Enqueued(Box::new(Enqueued { id, at: now, message, overlay, places, durable: true }));
+        let appended = cx.store.append(&record);
+        self.apply(record, appended.content);
+        if publish.confirm {
+            let event = Event::Published { token: publish.token, outcome: accepted };
+            emit(Some(appended.end), event);
         }
     }
 

@@ -86,7 +86,8 @@ pub struct Port {
 
 impl Port {
     /// Registers a connection with a partition's inbox.
-    pub(crate) fn connect(id: ConnectionId, inbox: Arc<Inbox>, wake: Waker) -> Self {
+    #[doc(hidden)] // Public for the tests of `net`, which look into the inbox themselves.
+    pub fn connect(id: ConnectionId, inbox: Arc<Inbox>, wake: Waker) -> Self {
         let outbox = Arc::new(Outbox::new(wake));
         inbox.push(Wake::Connect(id, Arc::clone(&outbox)));
         Self { id, inbox, outbox }

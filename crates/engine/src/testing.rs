@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use baton_core::snapshot::Item;
 use baton_journal::{Housekeeping, JournalError, Opened, SealedBatch};
 use baton_model::{ConnectionId, Event, Time};
 
@@ -148,6 +149,12 @@ impl Driver {
     #[must_use]
     pub fn partition(&self) -> &Partition {
         &self.partition
+    }
+
+    /// All durable state, as the items of a snapshot.
+    #[must_use]
+    pub fn state(&self) -> Vec<Item> {
+        self.partition.state()
     }
 
     /// Its numbers.

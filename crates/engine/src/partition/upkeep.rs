@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use baton_core::snapshot::Item;
 use baton_journal::{Position, SealedBatch};
 use baton_model::Time;
 
@@ -44,6 +45,13 @@ impl Partition {
     /// Jobs for the keeper, since last asked.
     pub fn take_jobs(&mut self) -> Vec<KeeperJob> {
         std::mem::take(&mut self.jobs)
+    }
+
+    /// All durable state, as the items of a snapshot.
+    pub(crate) fn state(&self) -> Vec<Item> {
+        let mut items = Vec::new();
+        self.machine.snapshot(&mut |item| items.push(item));
+        items
     }
 
     /// A snapshot of everything, if the journal has grown since the last one. Only when nothing is in flight or being filled.
