@@ -325,6 +325,40 @@ pub fn write_content<M: MethodFields>(
     Ok(())
 }
 
+/// As [`write_content`], with properties (flags first) that `properties` appends in place: nothing is allocated.
+///
+/// # Errors
+/// As [`write_content`].
+pub fn write_content_with<M: MethodFields>(
+    out: &mut BytesMut,
+    channel: u16,
+    frame_bytes_max: u32,
+    method: &M,
+    body: &[u8],
+    properties: impl FnOnce(&mut BytesMut),
+) -> Result<(), EncodeError> {
+    let payload_bytes_max = frame::payload_bytes_max(frame_bytes_max);
+    let before = out.len();
+    frame::write_method(out, channel, method);
+    let at = frame::start(out, FrameType::Header, channel);
+    let payload_at = out.len();
+    out.put_u16(M::CLASS_ID);
+    out.put_u16(0);
+    out.put_u64(body.len() as u64);
+    properties(out);
+    let header_bytes = out.len() - payload_at;
+    if header_bytes > payload_bytes_max {
+        out.truncate(before);
+        let bytes = header_bytes + usize::try_from(FRAME_OVERHEAD_BYTES).unwrap_or(0);
+        return Err(EncodeError::PropertiesTooLarge { bytes, frame_bytes_max });
+    }
+    frame::finish(out, at);
+    for piece in body.chunks(payload_bytes_max) {
+        frame::write_payload(out, FrameType::Body, channel, piece);
+    }
+    Ok(())
+}
+
 /// `basic.deliver` with borrowed fields: what a broker writes most, without counting references.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverRef<'a> {

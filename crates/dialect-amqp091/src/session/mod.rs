@@ -1,0 +1,207 @@
+//! The server's side of one AMQP 0-9-1 connection: bytes in, requests out; events in, bytes out. A pure state machine
+//! behind [`baton_dialect::Session`]; time comes as an argument. Called by the connection driver in `net` and by tests.
+//! Not here: the codec (the rest of this crate), queues and routes (`core`), users (`access`).
+//!
+//! ```text
+//! connection.rs  handshake, heartbeats, close     auth.rs       PLAIN and AMQPLAIN
+//! channel.rs     channels, their errors           steps.rs      commands that wait for the engine, in their order
+//! exchange.rs    exchanges and bindings           queue.rs      queues; arguments.rs: x-arguments and equivalence
+//! publish.rs     messages in; envelope.rs, values.rs: properties and headers to and from the neutral envelope
+//! confirms.rs    acknowledgements to publishers   deliver.rs    messages out; deaths.rs: x-death
+//! consume.rs     consumers, get, qos              settle.rs     ack, nack, reject, recover; unacked.rs: delivery tags
+//! tx.rs          transactions                     failure.rs    refusals as close codes and texts
+//! events.rs      where each event goes            token.rs      how answers find their way back
+//! ```
+
+mod arguments;
+mod auth;
+mod channel;
+mod confirms;
+mod connection;
+mod consume;
+mod deaths;
+mod deliver;
+mod dispatch;
+mod envelope;
+mod events;
+mod exchange;
+mod failure;
+pub mod limits;
+mod publish;
+mod queue;
+mod settle;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod token;
+mod tx;
+mod unacked;
+mod values;
+
+use std::collections::BTreeMap;
+
+use baton_dialect::{Output, Session, SessionContext};
+use baton_model::{ConsumerId, Event, Name, QueueId, Request, Time};
+use bytes::BytesMut;
+
+use crate::frame::{self, FrameDecoder};
+use crate::limits::{FRAME_BYTES_MAX_DEFAULT, MESSAGE_BYTES_MAX_DEFAULT};
+use channel::Slot;
+use connection::{Client, Phase, Timers};
+use consume::Consumer;
+use settle::Settling;
+
+/// What can be configured of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionOptions {
+    /// Frame size proposed, bytes; clients may choose less.
+    pub frame_bytes_max: u32,
+    /// Highest channel number proposed, at least 1.
+    pub channel_max: u16,
+    /// Heartbeat interval proposed, seconds; 0: none unless the client wants some.
+    pub heartbeat_s: u16,
+    /// Largest body accepted, bytes. The message with its headers is bounded by the session's context as well.
+    pub body_bytes_max: u64,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
+            channel_max: limits::CHANNEL_MAX_DEFAULT,
+            heartbeat_s: limits::HEARTBEAT_S_DEFAULT,
+            body_bytes_max: MESSAGE_BYTES_MAX_DEFAULT,
+        }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct AmqpSession {
+    context: SessionContext,
+    options: SessionOptions,
+    phase: Phase,
+    timers: Timers,
+    decoder: FrameDecoder,
+    /// What the client said of itself.
+    client: Client,
+    /// By channel number; index 0 is unused.
+    slots: Vec<Slot>,
+    open_channels: usize,
+    consumers: BTreeMap<ConsumerId, Consumer>,
+    next_consumer: u32,
+    /// Names made up so far.
+    names: u64,
+    /// Whether deliveries of a queue show counters; what is not here was not asked yet.
+    known: BTreeMap<Name, (QueueId, bool)>,
+    counting: BTreeMap<QueueId, bool>,
+    /// Exclusive queues of this connection, which go before its close is answered.
+    owned: Vec<Name>,
+    settling: Settling,
+    /// Channels with confirms to write at the end of the burst.
+    confirming: Vec<u16>,
+    /// Consumers whose credit is due at the end of the burst.
+    replenishing: Vec<ConsumerId>,
+    /// Bytes of bodies half received.
+    assembling_bytes: u64,
+    /// Where envelopes are written before their size is known.
+    scratch: Vec<u8>,
+}
+
+impl AmqpSession {
+    /// A connection whose first bytes have not been read yet.
+    #[must_use]
+    pub fn new(context: SessionContext, options: SessionOptions) -> Self {
+        Self {
+            context,
+            options,
+            phase: Phase::Header,
+            timers: Timers::default(),
+            decoder: FrameDecoder::default(),
+            client: Client::default(),
+            slots: Vec::new(),
+            open_channels: 0,
+            consumers: BTreeMap::new(),
+            next_consumer: 1,
+            names: 0,
+            known: BTreeMap::new(),
+            counting: BTreeMap::new(),
+            owned: Vec::new(),
+            settling: Settling::default(),
+            confirming: Vec::new(),
+            replenishing: Vec::new(),
+            assembling_bytes: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Hands a request on, behind the settlements that came before it.
+    fn submit(&mut self, request: Request, out: &mut Output) {
+        self.settling.flush(out);
+        out.requests.push(request);
+    }
+
+    /// A name nobody can guess and nobody had before.
+    fn unguessable(&mut self, prefix: &str) -> Name {
+        self.names += 1;
+        // The connection's entropy is secret, so a mix of it that cannot be turned back is as well; two words of 64 bits.
+        let (high, low) = (mix(self.context.entropy, self.names), mix(!self.context.entropy, self.names));
+        Name::from(format!("{prefix}{high:016x}{low:016x}"))
+    }
+}
+
+/// SplitMix64's finisher by its published constants, over the secret and the count, with the secret added again at the
+/// end so that the outputs do not give it away.
+fn mix(secret: u64, count: u64) -> u64 {
+    let mut z = secret.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (z ^ (z >> 31)).wrapping_add(secret.rotate_left(32))
+}
+
+impl Session for AmqpSession {
+    fn receive(&mut self, now: Time, input: &mut BytesMut, out: &mut Output) {
+        self.received(now, input, out);
+        self.settling.flush(out);
+    }
+
+    fn event(&mut self, now: Time, event: Event, out: &mut Output) {
+        self.on_event(now, event, out);
+        self.settling.flush(out);
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Output) {
+        self.on_tick(now, out);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.next_deadline()
+    }
+
+    fn flush(&mut self, now: Time, out: &mut Output) {
+        self.write_confirms(out);
+        self.replenish(out);
+        if !out.wire.is_empty() {
+            self.timers.sent(now);
+        }
+    }
+
+    fn disconnected(&mut self, _now: Time, out: &mut Output) {
+        out.wire.clear();
+        self.detach_all(true, out);
+        out.wire.clear();
+    }
+
+    fn describe(&self) -> String {
+        let Client { user, vhost, product, .. } = &self.client;
+        format!(
+            "AMQP 0-9-1 {} user '{user}' vhost '{vhost}' client '{product}' {} channels",
+            self.context.peer, self.open_channels
+        )
+    }
+}
+
+/// Appends a method to what goes to the peer.
+fn write<M: crate::methods::MethodFields>(out: &mut Output, channel: u16, method: &M) {
+    frame::write_method(&mut out.wire, channel, method);
+}
