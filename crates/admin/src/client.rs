@@ -38,6 +38,7 @@ struct Pending {
     /// `None`: the caller went away, and this is a fetch whose deliveries go back when they come.
     answer: Option<oneshot::Sender<Answer>>,
     returned: bool,
+    fetch: bool,
 }
 
 /// The events that answer a request.
@@ -108,6 +109,19 @@ impl Client {
         }
     }
 
+    /// Ends the waiting of all fetches: they are answered with what there is, usually nothing.
+    pub fn stop_waiting(&self) {
+        let mut requests: Vec<Request> = self
+            .shared
+            .pending
+            .lock()
+            .iter()
+            .filter(|(_, pending)| pending.fetch)
+            .map(|(token, _)| Request::CancelFetch { token: *token })
+            .collect();
+        self.shared.port.submit(&mut requests, 0);
+    }
+
     /// Settles deliveries durably; the answer names those that were no longer current.
     ///
     /// # Errors
@@ -154,7 +168,7 @@ impl Client {
     fn expect(&self, fetch: bool) -> Open {
         let token = Token(self.shared.next_token.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();
-        self.shared.pending.lock().insert(token, Pending { answer: Some(sender), returned: false });
+        self.shared.pending.lock().insert(token, Pending { answer: Some(sender), returned: false, fetch });
         Open { shared: Arc::clone(&self.shared), token, receiver: Some(receiver), fetch }
     }
 }
@@ -199,7 +213,7 @@ impl Drop for Open {
             drop(pending);
             self.shared.give_back(&answer);
         } else if self.fetch && pending.contains_key(&self.token) {
-            pending.insert(self.token, Pending { answer: None, returned: false });
+            pending.insert(self.token, Pending { answer: None, returned: false, fetch: true });
             drop(pending);
             self.shared.port.submit(&mut vec![Request::CancelFetch { token: self.token }], 0);
         } else {

@@ -18,6 +18,7 @@ pub mod metrics;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::routing::get;
@@ -66,6 +67,7 @@ pub struct Admin {
     directory: Arc<Directory>,
     options: Options,
     clients: Mutex<HashMap<Name, Arc<Client>>>,
+    closing: AtomicBool,
 }
 
 impl Admin {
@@ -77,7 +79,14 @@ impl Admin {
         directory: Arc<Directory>,
         options: Options,
     ) -> Arc<Self> {
-        Arc::new(Self { broker, clock, directory, options, clients: Mutex::default() })
+        Arc::new(Self {
+            broker,
+            clock,
+            directory,
+            options,
+            clients: Mutex::default(),
+            closing: AtomicBool::new(false),
+        })
     }
 
     /// Largest body of a request, bytes: a message of the largest size with what JSON adds to it.
@@ -96,6 +105,17 @@ impl Admin {
             .route("/readyz", get(health::ready))
             .merge(api::routes(self))
             .with_state(Arc::clone(self))
+    }
+
+    /// The broker shuts down: nobody waits for messages any more. Requests are still answered.
+    pub fn stop_waiting(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.clients.lock().values().for_each(|client| client.stop_waiting());
+    }
+
+    /// Whether waiting is over.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// All namespaces, by the names under which the engine knows them.

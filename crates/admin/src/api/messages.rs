@@ -107,13 +107,12 @@ async fn send(scope: &mut Scope, exchange: Name, key: Name, body: SendBody) -> A
     if messages.len() > SEND_MESSAGES_MAX {
         return Err(ApiError::invalid(format!("at most {SEND_MESSAGES_MAX} messages in one request")));
     }
-    let user = scope.user().to_owned();
     let publishes = messages
         .into_iter()
         .map(|message| {
             let send: SendJson =
                 serde_json::from_value(message).map_err(|error| ApiError::invalid(error.to_string()))?;
-            Ok(send.into_publish(exchange.clone(), key.clone(), Some(&user))?)
+            Ok(send.into_publish(exchange.clone(), key.clone())?)
         })
         .collect::<ApiResult<Vec<_>>>()?;
     let outcomes = scope.publish(publishes).await?;

@@ -55,7 +55,7 @@ pub(super) async fn receive(
     QueueScope { mut scope, queue }: QueueScope,
     Body(body): Body<ReceiveBody>,
 ) -> ApiResult<Json<JsonValue>> {
-    let wait_ms = body.wait_ms.min(WAIT_MS_MAX);
+    let wait_ms = if admin.is_closing() { 0 } else { body.wait_ms.min(WAIT_MS_MAX) };
     let fetch = Fetch {
         token: Token(0),
         link: LinkId(0),

@@ -63,11 +63,11 @@ pub enum Encoding {
 }
 
 impl SendJson {
-    /// The request that sends this to `exchange` with `key`. `user` is who sends it.
+    /// The request that sends this to `exchange` with `key`.
     ///
     /// # Errors
     /// `Invalid`, naming the field that is wrong.
-    pub fn into_publish(self, exchange: Name, key: Name, user: Option<&str>) -> Result<Publish, Refusal> {
+    pub fn into_publish(self, exchange: Name, key: Name) -> Result<Publish, Refusal> {
         let body = match self.encoding.unwrap_or(Encoding::Utf8) {
             Encoding::Utf8 => self.body.as_bytes().to_vec(),
             Encoding::Base64 => STANDARD.decode(&self.body).map_err(|error| {
@@ -108,7 +108,6 @@ impl SendJson {
             envelope.field(Tag::Timestamp, ValueRef::Timestamp(at));
         }
         text(&mut envelope, Tag::Type, self.r#type.as_deref());
-        text(&mut envelope, Tag::UserId, user);
         text(&mut envelope, Tag::AppId, self.app_id.as_deref());
         text(&mut envelope, Tag::GroupKey, self.group_key.as_deref());
         text(&mut envelope, Tag::DedupId, self.dedup_id.as_deref());
@@ -360,7 +359,7 @@ mod tests {
 
     fn sent(json: Json) -> Result<Publish, Refusal> {
         let send: SendJson = serde_json::from_value(json).unwrap();
-        send.into_publish(Name::default(), Name::from("orders"), Some("ann"))
+        send.into_publish(Name::default(), Name::from("orders"))
     }
 
     #[test]
@@ -377,7 +376,7 @@ mod tests {
             "seq": 7, "id": "9", "state": "ready", "enqueued_at_ms": 5, "acquired": 0, "failed": 0,
             "exchange": "", "key": "orders", "content_type": "text/plain", "headers": {"tries": 3}, "durable": true,
             "priority": 4, "correlation_id": "c", "reply_to": "r", "ttl_ms": 1000, "message_id": "m",
-            "timestamp_ms": 12, "type": "t", "user_id": "ann", "app_id": "a", "group_key": "g", "dedup_id": "d",
+            "timestamp_ms": 12, "type": "t", "app_id": "a", "group_key": "g", "dedup_id": "d",
             "causation_id": "x", "subject": "s", "delay_ms": 50,
             "body": "hello", "encoding": "utf-8", "body_bytes": 5
         });

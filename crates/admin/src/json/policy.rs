@@ -368,6 +368,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_policy_is_the_default_one() {
+        let documentation = include_str!("../../../../docs/features/observability.md");
+        let (_, rest) = documentation.split_once("### A queue's policy").unwrap();
+        let (_, rest) = rest.split_once("```json\n").unwrap();
+        let (json, _) = rest.split_once("```").unwrap();
+        assert_eq!(parse(json).unwrap(), QueuePolicy::default());
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(parse(r#"{"ttl": 5}"#).unwrap_err().contains("unknown field `ttl`"));
         assert!(parse(r#"{"capacity": {"overflow": "explode"}}"#).unwrap_err().contains("drop-oldest"));

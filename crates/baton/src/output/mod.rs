@@ -76,7 +76,7 @@ pub(crate) fn confirm(question: &str, flag: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new(
             Exit::Usage,
-            format!("{question} Nobody can be asked here; say {flag} if you mean it"),
+            format!("this needs a yes, and there is no terminal to ask on; say {flag} if you mean it"),
         ));
     }
     let mut stderr = io::stderr();

@@ -47,7 +47,7 @@ pub(crate) fn bytes(count: u64) -> String {
     let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     for (unit, size) in units {
         if count >= size {
-            let tenths = count.saturating_mul(10) / size;
+            let tenths = u128::from(count) * 10 / u128::from(size);
             return format!("{}.{} {unit}", tenths / 10, tenths % 10);
         }
     }
@@ -70,6 +70,6 @@ mod tests {
     fn bytes_are_short() {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");
-        assert_eq!(bytes(u64::MAX), "1717986918.4 GiB");
+        assert_eq!(bytes(u64::MAX), "17179869183.9 GiB");
     }
 }

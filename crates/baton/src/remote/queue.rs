@@ -122,7 +122,7 @@ fn show(info: &Json) -> String {
 fn add(table: &mut comfy_table::Table, field: &str, value: &Json) {
     match value {
         Json::Object(fields) => {
-            fields.iter().for_each(|(name, value)| add(table, &format!("{field}.{name}"), value))
+            fields.iter().for_each(|(name, value)| add(table, &format!("{field}.{name}"), value));
         }
         Json::String(text) => drop(table.add_row([field, &sanitise::one_line(text, 100)])),
         other => {
@@ -161,8 +161,11 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
         return output::json(&answer);
     }
     let created = answer.get("created").and_then(Json::as_bool) == Some(true);
-    let what = if created { "created" } else { "exists already, with this policy:" };
-    output::note(&format!("{what} queue {}", args.queue));
+    if created {
+        output::note(&format!("created queue {}", args.queue));
+    } else {
+        output::note(&format!("queue {} exists already, with this policy", args.queue));
+    }
     Ok(())
 }
 

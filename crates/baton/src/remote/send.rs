@@ -97,7 +97,7 @@ fn report(args: &SendArgs, sent: u64, answers: &[Json]) -> Result<(), Failure> {
             output::note(&format!("a duplicate of message {}; nothing was stored", text(one, "id")));
         }
         Some(one) => {
-            output::note(&format!("sent; message {}, sequence number {}", text(one, "id"), text(one, "seq")))
+            output::note(&format!("sent; message {}, sequence number {}", text(one, "id"), text(one, "seq")));
         }
         None => output::note(&format!("{sent} messages sent")),
     }

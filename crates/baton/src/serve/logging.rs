@@ -13,7 +13,7 @@ pub(crate) fn start(log: &Log) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match log.format.value {
         LogFormat::Human => {
-            builder.with_ansi(io::stderr().is_terminal() && output::colours(&io::stderr())).init()
+            builder.with_ansi(io::stderr().is_terminal() && output::colours(&io::stderr())).init();
         }
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).init(),
     }

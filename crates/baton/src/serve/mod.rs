@@ -1,20 +1,161 @@
-//! `baton serve`: wires journal, engine, dialects, network and admin API together, and takes them apart again.
+//! `baton serve`: wires journal, engine, dialects, network and admin API together, and takes them apart again. The one
+//! place that names a concrete journal and concrete dialects. Nothing is decided here that one of them could decide.
 
-pub(crate) mod logging;
-pub(crate) mod ready;
+mod announce;
+mod broker;
+mod dialects;
+mod listeners;
+mod logging;
+mod ready;
+mod signals;
 pub(crate) mod users;
 
-use crate::config::Config;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_access::Directory;
+use baton_admin::Admin;
+use baton_engine::{Clock, Engine, EngineError, SystemClock, TestClock};
+use baton_journal_file::SyncPolicy;
+use baton_net::{Authenticator, Hub, HubSpec};
+use rustls::crypto::aws_lc_rs;
+
+use crate::config::{Config, Sync};
 use crate::exit::{Exit, Failure};
+use broker::RunningBroker;
+use listeners::Bound;
+use ready::ReadyFile;
+use signals::Signals;
 
 /// Directories of the data directory that begin so each hold the journal of one partition.
 pub(crate) const PARTITION_PREFIX: &str = "partition-";
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Runs the broker until it is told to stop.
 ///
 /// # Errors
-/// What keeps it from starting.
+/// What keeps it from starting, with the exit code that belongs to it.
 pub(crate) fn run(config: &Config) -> Result<Exit, Failure> {
     logging::start(&config.log);
-    Err(Failure::new(Exit::Failure, "waiting for the engine"))
+    let directory = Arc::new(users::directory(config)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.worker_threads.value)
+        .thread_name("baton-net")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot start threads: {error}")))?;
+    let entered = runtime.enter();
+    // Signals before anything can take long: one that comes during recovery must not be lost.
+    let signals = Signals::take()
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot listen for signals: {error}")))?;
+    let bound = listeners::bind(config)?;
+    let clock = clock(config);
+    let engine = engine(config, Arc::clone(&clock))?;
+    drop(entered);
+    let outcome = runtime.block_on(serve(config, directory, clock, engine.clone(), bound, signals));
+    // What tasks are left hold nothing that matters: all connections are gone, and the engine is shut down below.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    engine.shutdown();
+    if outcome.is_ok() {
+        tracing::info!("stopped; everything that was confirmed is on disk");
+    }
+    outcome.map(|()| Exit::Success)
+}
+
+async fn serve(
+    config: &Config,
+    directory: Arc<Directory>,
+    clock: Arc<dyn Clock>,
+    engine: Engine,
+    bound: Bound,
+    mut signals: Signals,
+) -> Result<(), Failure> {
+    let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
+    let hub = Hub::new(HubSpec {
+        ports: Arc::new(engine.clone()),
+        clock: Arc::clone(&clock),
+        authenticator: Arc::clone(&authenticator),
+        connections_max: usize::try_from(config.limits.connections_max.value).unwrap_or(usize::MAX),
+        message_bytes_max: config.limits.message_bytes_max.value,
+        version: VERSION,
+    });
+    let broker = Arc::new(RunningBroker::new(engine, authenticator));
+    let options = baton_admin::Options {
+        guest: config.users.is_empty(),
+        message_bytes_max: config.limits.message_bytes_max.value,
+    };
+    let admin = Admin::new(Arc::clone(&broker) as _, clock, directory, options);
+    let endpoints = bound.serve(config, &hub, &admin, &broker);
+    broker.set_serving(true);
+    let ready = match &config.ready_file.value {
+        Some(path) => {
+            Some(ReadyFile::write(path, &endpoints).map_err(|text| Failure::new(Exit::Failure, text))?)
+        }
+        None => None,
+    };
+    announce::endpoints(config, &endpoints);
+
+    let signal = signals.next().await;
+    signals.insist();
+    tracing::info!(signal, "shutting down; a second signal ends at once");
+    broker.set_serving(false);
+    drop(ready);
+    admin.stop_waiting();
+    let left = hub.shutdown("the broker is shutting down").await;
+    if left > 0 {
+        tracing::warn!(connections = left, "connections that did not say goodbye in time are cut off");
+    }
+    Ok(())
+}
+
+fn clock(config: &Config) -> Arc<dyn Clock> {
+    if config.test_clock.value {
+        tracing::warn!("running on a test clock: time can be moved over HTTP; never do this in production");
+        Arc::new(TestClock::default())
+    } else {
+        Arc::new(SystemClock)
+    }
+}
+
+/// Opens the journal and recovers the partition. There is one partition; more will get directories beside it.
+fn engine(config: &Config, clock: Arc<dyn Clock>) -> Result<Engine, Failure> {
+    let directory = config.data_dir.value.join(format!("{PARTITION_PREFIX}0"));
+    let journal = &config.journal;
+    let options = baton_journal_file::Options {
+        segment_bytes: journal.segment_bytes.value,
+        sync: match journal.sync.value {
+            Sync::Always => SyncPolicy::Always,
+            Sync::Interval => SyncPolicy::Interval(Duration::from_millis(journal.sync_interval_ms.value)),
+        },
+        ..baton_journal_file::Options::default()
+    };
+    let mut seed = [0; 8];
+    aws_lc_rs::default_provider()
+        .secure_random
+        .fill(&mut seed)
+        .map_err(|_| Failure::new(Exit::Failure, "the system gives no random numbers"))?;
+    let engine_options =
+        baton_engine::Options { seed: u64::from_le_bytes(seed), ..baton_engine::Options::default() };
+    baton_journal_file::open(&directory, options)
+        .map_err(EngineError::from)
+        .and_then(|opened| Engine::start(opened, clock, engine_options))
+        .map_err(|error| failure(config, &error))
+}
+
+fn failure(config: &Config, error: &EngineError) -> Failure {
+    use baton_journal::JournalError as Journal;
+    let (exit, remedy) = match error {
+        EngineError::Journal(Journal::Locked { .. }) => (Exit::Locked, " with --data-dir".to_owned()),
+        EngineError::Journal(Journal::Corrupt { .. } | Journal::NotUnderstood { .. })
+        | EngineError::Snapshot { .. }
+        | EngineError::Broken(_) => {
+            (Exit::Corrupt, format!(": `baton doctor {}`", config.data_dir.value.display()))
+        }
+        EngineError::Journal(Journal::Full { .. } | Journal::Failed { .. } | Journal::Unreadable { .. }) => {
+            (Exit::Disk, String::new())
+        }
+        EngineError::Journal(_) | EngineError::Thread(_) => (Exit::Failure, String::new()),
+    };
+    Failure::new(exit, format!("cannot open the data: {error}{remedy}"))
 }

@@ -4,8 +4,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value as Json};
-
 /// A ready file that exists as long as this value.
 #[derive(Debug)]
 pub(crate) struct ReadyFile(PathBuf);
@@ -16,16 +14,16 @@ impl ReadyFile {
     /// # Errors
     /// A sentence that names the file.
     pub(crate) fn write(path: &Path, endpoints: &[(&'static str, SocketAddr)]) -> Result<Self, String> {
-        let mut object = Map::new();
-        object.insert("pid".to_owned(), std::process::id().into());
+        let mut text = format!("{{\"pid\":{}", std::process::id());
         for (name, address) in endpoints {
-            object.insert((*name).to_owned(), address.to_string().into());
+            text.push_str(&format!(",\"{name}\":\"{address}\""));
         }
+        text.push_str("}\n");
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = path.with_file_name(name);
         let written = std::fs::File::create(&temporary)
-            .and_then(|mut file| writeln!(file, "{}", Json::Object(object)))
+            .and_then(|mut file| file.write_all(text.as_bytes()))
             .and_then(|()| std::fs::rename(&temporary, path));
         match written {
             Ok(()) => Ok(Self(path.to_owned())),
@@ -53,7 +51,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ready.json");
         let ready = ReadyFile::write(&path, &[("amqp", "127.0.0.1:1".parse().unwrap())]).unwrap();
-        let json: Json = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!(json["amqp"], "127.0.0.1:1");
         assert_eq!(json["pid"], std::process::id());
         drop(ready);
