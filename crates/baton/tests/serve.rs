@@ -195,6 +195,50 @@ fn users_replace_the_guest() {
 }
 
 #[test]
+fn tls_covers_every_listener() {
+    let dir = tempdir().unwrap();
+    let names = vec!["127.0.0.1".to_owned()];
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+    std::fs::write(dir.path().join("cert.pem"), cert.pem()).unwrap();
+    std::fs::write(dir.path().join("key.pem"), signing_key.serialize_pem()).unwrap();
+    let broker = Broker::start(dir.path(), &["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    assert!(broker.log().contains("amqps://"), "{}", broker.log());
+    let server = format!("https://{}", broker.http());
+    let cert = dir.path().join("cert.pem");
+    let list = |more: &[&str]| run(&[&["queue", "list", "--server", &server], more].concat());
+    let trusted = list(&["--ca-cert", cert.to_str().unwrap()]);
+    assert_eq!(trusted.status.code(), Some(0), "{}", stderr(&trusted));
+    let untrusted = list(&[]);
+    assert_eq!(untrusted.status.code(), Some(2));
+    assert!(stderr(&untrusted).contains("--ca-cert"), "{}", stderr(&untrusted));
+    assert_eq!(broker.run(&["queue", "list"]).status.code(), Some(8), "plain HTTP was served on a TLS port");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let dir = tempdir().unwrap();
+    let broker = Broker::start(dir.path(), &[]);
+    // A peer that begins an AMQP connection and never answers holds up the first.
+    let mut peer = std::net::TcpStream::connect(broker.ready()["amqp"].as_str().unwrap()).unwrap();
+    std::io::Write::write_all(&mut peer, b"AMQP\0\0\x09\x01").unwrap();
+    std::io::Read::read_exact(&mut peer, &mut [0; 8]).unwrap();
+    // A request that is not finished does as well.
+    let mut request = std::net::TcpStream::connect(broker.http()).unwrap();
+    std::io::Write::write_all(
+        &mut request,
+        b"POST /api/v1/namespaces/default/queues/q/purge HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n",
+    )
+    .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    broker.signal(Signal::TERM);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let begun = std::time::Instant::now();
+    broker.signal(Signal::INT);
+    assert_eq!(broker.wait().code(), Some(130));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+}
+
+#[test]
 fn damage_is_named_and_doctor_sees_it_too() {
     let dir = tempdir().unwrap();
     let broker = Broker::start(dir.path(), &[]);

@@ -77,7 +77,10 @@ fn list(api: &Api, prefix: &str, as_json: bool) -> Result<(), Failure> {
         return output::json(&json!({ "queues": queues }));
     }
     if queues.is_empty() {
-        output::note("no queues; create one with `baton queue create NAME`");
+        output::note(&match prefix {
+            "" => "no queues; create one with `baton queue create NAME`".to_owned(),
+            prefix => format!("no queues whose names begin with {prefix}"),
+        });
         return Ok(());
     }
     let mut table = table::table(&[

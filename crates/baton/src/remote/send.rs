@@ -1,10 +1,11 @@
 //! `baton send`: one message, or the same one many times in batches with a progress bar.
 
+use std::fmt::Write;
 use std::io::{IsTerminal, Read};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Map, Value as Json, json};
 
 use super::http::{Api, encode};
@@ -108,8 +109,13 @@ fn progress(count: u64, long: bool) -> ProgressBar {
     if !long || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{bar:40} {pos}/{len} messages  {per_sec}  {eta} left";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let template = "{bar:40} {pos}/{len} messages  {rate}  {eta} left";
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            // The bar is for the eye; a line it cannot write is no loss.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        });
     ProgressBar::new(count).with_style(style)
 }
 
