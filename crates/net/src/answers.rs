@@ -8,7 +8,10 @@ use baton_model::{PublishOutcome, Refusal, Request};
 pub(crate) fn refused(request: &Request, refusal: Refusal) -> Option<Event> {
     let token = match request {
         Request::Publish(publish) => {
-            return Some(Event::Published { token: publish.token, outcome: PublishOutcome::Refused(refusal) });
+            return Some(Event::Published {
+                token: publish.token,
+                outcome: PublishOutcome::Refused(refusal),
+            });
         }
         Request::Fetch(fetch) => return Some(Event::Fetched { token: fetch.token, result: Err(refusal) }),
         Request::Settle(settle) => settle.token?,

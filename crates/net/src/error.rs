@@ -51,7 +51,8 @@ impl NetError {
 fn bind_remedy(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another process listens there; stop it or choose another address (port 0 picks a free one)".into()
+            "another process listens there; stop it or choose another address (port 0 picks a free one)"
+                .into()
         }
         io::ErrorKind::AddrNotAvailable => "this machine has no such address; choose one of its own".into(),
         io::ErrorKind::PermissionDenied => {

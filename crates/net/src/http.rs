@@ -1,15 +1,16 @@
 //! HTTP/1.1 for a router that `admin` (and later dialects over HTTP) gives: limits on headers and bodies, time-outs for
 //! peers that dawdle, graceful end. What is answered is not here.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use axum::extract::DefaultBodyLimit;
-use bytes::{Buf, Bytes};
+use axum::response::IntoResponse;
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Limited;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -52,9 +53,11 @@ impl HttpService {
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (mut parts, body) = request.into_parts();
             parts.extensions.insert(peer);
-            let body = axum::body::Body::new(Guarded::new(body, self.body_bytes_max));
+            // What announces to be too large is not even begun with.
+            let fits = body.size_hint().lower() <= self.body_bytes_max as u64;
+            let body = axum::body::Body::new(Guarded::new(Limited::new(body, self.body_bytes_max)));
             let answer = self.router.clone().oneshot(hyper::Request::from_parts(parts, body));
-            async move { answer.await.map_err(|never: Infallible| match never {}) }
+            async move { if fits { answer.await } else { Ok(too_large()) } }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -104,7 +107,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         if let Poll::Ready(Ok(written)) = result {
             self.entry.counters.bytes_out.add_bytes(written);
@@ -137,17 +144,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
     }
 }
 
-/// A request body that may neither be too large nor pause for too long.
+/// A request body that may not pause for too long. Its size is limited by what it wraps.
 struct Guarded<B> {
     body: B,
-    room: usize,
     pause: Pin<Box<Sleep>>,
 }
 
 impl<B> Guarded<B> {
-    fn new(body: B, room: usize) -> Self {
-        Self { body, room, pause: Box::pin(tokio::time::sleep(HTTP_BODY_PAUSE)) }
+    fn new(body: B) -> Self {
+        Self { body, pause: Box::pin(tokio::time::sleep(HTTP_BODY_PAUSE)) }
     }
+}
+
+fn too_large() -> axum::response::Response {
+    let headers = [(hyper::header::CONNECTION, "close")];
+    (hyper::StatusCode::PAYLOAD_TOO_LARGE, headers, "the request's body is too large\n").into_response()
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B>
@@ -168,13 +179,7 @@ where
             }
             return Poll::Pending;
         };
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            match this.room.checked_sub(data.remaining()) {
-                Some(room) => this.room = room,
-                None => return Poll::Ready(Some(Err("the request's body is too large".into()))),
-            }
+        if frame.is_some() {
             this.pause.as_mut().reset(Instant::now() + HTTP_BODY_PAUSE);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))

@@ -25,8 +25,7 @@ impl Tls {
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, NetError> {
         let chain = certificates(&read("certificate", certificate)?)
             .map_err(|problem| content("certificate", certificate, problem))?;
-        let private =
-            private_key(&read("key", key)?).map_err(|problem| content("key", key, problem))?;
+        let private = private_key(&read("key", key)?).map_err(|problem| content("key", key, problem))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -37,7 +36,10 @@ impl Tls {
                 rustls::Error::InconsistentKeys(_) => content(
                     "key",
                     key,
-                    format!("it does not belong to the certificate {}; configure the two together", certificate.display()),
+                    format!(
+                        "it does not belong to the certificate {}; configure the two together",
+                        certificate.display()
+                    ),
                 ),
                 error => content("certificate", certificate, error.to_string()),
             })?;
@@ -60,7 +62,8 @@ pub(crate) fn handshake_problem(error: &std::io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidMessage(_)) => {
-            "the peer does not speak TLS; connect with TLS (amqps://, https://) or to a listener without".into()
+            "the peer does not speak TLS; connect with TLS (amqps://, https://) or to a listener without"
+                .into()
         }
         Some(rustls::Error::AlertReceived(alert)) => {
             format!("the peer refused with the alert {alert:?}; it may not trust the certificate")
@@ -118,7 +121,8 @@ mod tests {
     #[test]
     fn files_that_do_not_fit_are_named() {
         let pair = || {
-            let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+            let CertifiedKey { cert, signing_key } =
+                generate_simple_self_signed(vec!["localhost".into()]).unwrap();
             (cert.pem(), signing_key.serialize_pem())
         };
         let (cert, key) = pair();
@@ -137,6 +141,9 @@ mod tests {
             assert!(problem.contains(file) && problem.contains(says), "{says}: {problem}");
         }
         let missing = Tls::load(Path::new("/nowhere/c.pem"), Path::new("/nowhere/k.pem")).unwrap_err();
-        assert!(missing.to_string().starts_with("cannot read the TLS certificate /nowhere/c.pem"), "{missing}");
+        assert!(
+            missing.to_string().starts_with("cannot read the TLS certificate /nowhere/c.pem"),
+            "{missing}"
+        );
     }
 }

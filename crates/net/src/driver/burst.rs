@@ -127,12 +127,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             Wake::Ended(Ok(())) => return Some(End::PeerClosed),
             Wake::Ended(Err(error)) => return Some(End::Failed(error)),
             Wake::LoggedIn(result) => self.logged_in(result),
-            Wake::Rung => self.look_for_goodbye(),
-            Wake::Deadline if self.goodbye_until.is_some_and(|until| until <= Instant::now()) => {
-                return Some(End::GoodbyeOver);
-            }
             Wake::Deadline => self.disarm(),
-            Wake::Written | Wake::Room => {}
+            Wake::Rung | Wake::Written | Wake::Room => {}
+        }
+        // Looked at whatever woke it: a peer that never stops sending must not keep the bell or the timer from being heard.
+        self.look_for_goodbye();
+        if self.goodbye_until.is_some_and(|until| until <= Instant::now()) {
+            return Some(End::GoodbyeOver);
         }
         match catch_unwind(AssertUnwindSafe(|| self.burst())) {
             Ok(end) => end,
@@ -142,10 +143,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     fn burst(&mut self) -> Option<End> {
         let now = self.hub.clock.now();
-        self.give_bytes(now);
         for event in self.answers.drain(..) {
             self.session.event(now, event, &mut self.out);
         }
+        self.give_bytes(now);
         self.give_events(now);
         if self.session.deadline().is_some_and(|deadline| deadline <= now) {
             self.session.tick(now, &mut self.out);
@@ -287,6 +288,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         };
         self.answers.push(Event::Reply { token, result });
+        // A session that waits for this may have left whole frames behind.
+        self.unseen |= !self.input.is_empty();
     }
 
     fn look_for_goodbye(&mut self) {
@@ -345,6 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
 /// What a panic said.
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let said =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("the session panicked: {}", said.unwrap_or("no message"))
 }

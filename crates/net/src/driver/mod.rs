@@ -21,7 +21,8 @@
 //!   with the request's token. Requests without an answer (credit, flow, detach) are dropped. Refusals come in the same
 //!   burst, before answers of the engine to earlier requests, and what the session asked for after the refused request in
 //!   that burst is not undone.
-//! - `Authenticate` is answered here. Until then the session gets no more bytes. `Open` connects to the engine; requests
+//! - `Authenticate` is answered here. Until then the session gets no more bytes; after the answer it is shown again what
+//!   it left in its input, so it may stop in front of frames that only make sense when logged in. `Open` connects to the engine; requests
 //!   before it are refused.
 //! - The namespace in `Open` is replaced by its canonical name.
 //! - `Closing` comes once, from an operator or a shutdown; the peer then has [`crate::limits::GOODBYE`].
