@@ -24,7 +24,8 @@ struct Entry {
     leased: bool,
 }
 
-/// See the top of this file. Keys of publishes are commands: `panic` breaks it, `timer` sets its timer 1 s ahead, `transient` stores nothing.
+/// See the top of this file. Keys of publishes are commands: `panic` breaks it, `timer` sets its timer 1 s ahead, `transient` stores nothing,
+/// `evict` keeps the content in the journal only.
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
     entries: VecDeque<Entry>,
@@ -159,6 +160,9 @@ impl Machine {
             Record::Enqueued(Box::new(Enqueued { id, at: now, message, overlay, places, durable: true }));
         let appended = cx.store.append(&record);
         self.apply(record, appended.content);
+        if publish.key == "evict" {
+            self.entries.back_mut().unwrap().message = None;
+        }
         if publish.confirm {
             let event = Event::Published { token: publish.token, outcome: accepted };
             emit(Some(appended.end), event);

@@ -13,7 +13,7 @@ pub struct Options {
     /// A batch is sealed when it has so many bytes. Default 8 MiB: a tenth of a second of a slow disk; bounds what
     /// two batches hold in memory.
     pub batch_bytes_max: usize,
-    /// A snapshot is taken when the journal has grown by so many bytes (or twice the last snapshot) since the last one.
+    /// A snapshot is taken when the journal has grown by so many bytes (or eight times the last snapshot) since the last one.
     /// Default 64 MiB: replayed in well under a second.
     pub snapshot_bytes_min: u64,
     /// How often a full disk is tried again, milliseconds. Default 1000.

@@ -58,6 +58,8 @@ pub struct Partition {
     linger_until: Option<Time>,
     full: bool,
     probe_at: Time,
+    /// Something that landed lets work go on though nobody wakes this partition.
+    turn_wanted: bool,
     stopped: Option<String>,
     stopping: bool,
     plan: Plan,
@@ -110,6 +112,7 @@ impl Partition {
             linger_until: None,
             full: false,
             probe_at: now,
+            turn_wanted: false,
             stopped: None,
             stopping: false,
             plan: Plan::new(snapshot_position, snapshot_bytes, options.snapshot_bytes_min),
@@ -148,6 +151,7 @@ impl Partition {
         self.counts.turns += 1;
         self.waiting.extend(wakes.drain(..));
         self.observe_flight();
+        self.turn_wanted = false;
         if self.stopped.is_none() {
             match catch_unwind(AssertUnwindSafe(|| self.work())) {
                 Err(panic) => self.stop(&format!("a bug: {}", panic_text(&*panic)), false),

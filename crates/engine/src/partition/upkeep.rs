@@ -26,7 +26,7 @@ impl Partition {
         if self.stopped.is_some() {
             return None;
         }
-        if !self.waiting.is_empty() || self.stopping {
+        if !self.waiting.is_empty() || self.stopping || self.turn_wanted {
             return Some(Duration::ZERO);
         }
         // What waits for the flight is woken by it: a deadline that passed must not make the driver spin.
@@ -109,7 +109,8 @@ impl Partition {
         if landed >= aloft.end.0 {
             self.store.durable = landed;
             self.store.live.subtract(&mut aloft.freed);
-            self.store.asked_early = false;
+            self.turn_wanted =
+                std::mem::take(&mut self.store.asked_early) || self.flight.is_full() != self.full;
             self.aloft = None;
             self.reclaim |= self.store.live.take_emptied();
             self.jobs.extend(self.snapshot_ready.take());
