@@ -16,6 +16,9 @@ pub struct Options {
     /// A snapshot is taken when the journal has grown by so many bytes (or eight times the last snapshot) since the last one.
     /// Default 64 MiB: replayed in well under a second.
     pub snapshot_bytes_min: u64,
+    /// Contents kept in memory, bytes; beyond that they are read back from the journal. Default 128 MiB: consumers that keep up
+    /// never wait for the disk.
+    pub resident_bytes_max: u64,
     /// How often a full disk is tried again, milliseconds. Default 1000.
     pub full_probe_ms: u64,
     /// Below this average time of an append an idle partition writes by itself instead of waking another thread.
@@ -30,6 +33,7 @@ impl Default for Options {
             linger_ms: 5,
             batch_bytes_max: 8 << 20,
             snapshot_bytes_min: 64 << 20,
+            resident_bytes_max: 128 << 20,
             full_probe_ms: 1000,
             inline_append_max: Duration::from_micros(500),
         }

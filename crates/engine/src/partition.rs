@@ -94,7 +94,7 @@ impl Partition {
         options: Options,
         counters: Arc<Counters>,
     ) -> Result<(Self, Box<dyn Journal>), EngineError> {
-        let recovered = recover(&mut opened, options.seed)?;
+        let recovered = recover(&mut opened, &options)?;
         let Opened { journal, recovery } = opened;
         drop(recovery);
         let Recovered { machine, snapshot_position, snapshot_bytes, records } = recovered;
@@ -319,6 +319,7 @@ impl Partition {
         counts.queues = sizes.queues as u64;
         counts.messages = sizes.messages as u64;
         counts.consumers = sizes.consumers as u64;
+        counts.resident_bytes = sizes.resident_bytes;
         counts.connections = self.connections.len() as u64;
         counts.journal_end = self.store.durable;
         counts.live_bytes = self.store.live.total_bytes();

@@ -7,6 +7,7 @@ use baton_core::{Stored, codec};
 use baton_journal::{Location, Opened, Position};
 
 use crate::error::EngineError;
+use crate::options::Options;
 use crate::partition::panic_text;
 use crate::{Machine, snapshot};
 
@@ -19,12 +20,12 @@ pub(crate) struct Recovered {
 }
 
 /// Reads a recovery to its end.
-pub(crate) fn recover(opened: &mut Opened, seed: u64) -> Result<Recovered, EngineError> {
-    catch_unwind(AssertUnwindSafe(|| fold(opened, seed)))
+pub(crate) fn recover(opened: &mut Opened, options: &Options) -> Result<Recovered, EngineError> {
+    catch_unwind(AssertUnwindSafe(|| fold(opened, options)))
         .unwrap_or_else(|panic| Err(EngineError::Broken(panic_text(&*panic))))
 }
 
-fn fold(opened: &mut Opened, seed: u64) -> Result<Recovered, EngineError> {
+fn fold(opened: &mut Opened, options: &Options) -> Result<Recovered, EngineError> {
     let recovery = &mut opened.recovery;
     if let Some(torn) = recovery.torn_tail() {
         tracing::warn!(
@@ -34,7 +35,8 @@ fn fold(opened: &mut Opened, seed: u64) -> Result<Recovered, EngineError> {
             "the end of the journal was torn by a crash and has been cut off; nothing confirmed was in it"
         );
     }
-    let mut machine = Machine::new(seed);
+    let mut machine = Machine::new(options.seed);
+    machine.set_resident_bytes_max(options.resident_bytes_max);
     let snapshot_position = recovery.snapshot_position().unwrap_or_default();
     let (mut snapshot_bytes, mut snapshot_records) = (0, 0);
     let mut understood = Ok(());

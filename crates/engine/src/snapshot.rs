@@ -19,6 +19,8 @@ const RECORD_BYTES: usize = 256 << 10;
 /// (about 150 ns a message), so it must be rare beside the messages that come in; replaying so much takes about as long as
 /// reading the snapshot.
 const GROWTH: u64 = 8;
+/// Beyond this growth, bytes, twice its size is enough: replay holds what it reads in memory for a while.
+const GROWTH_BYTES_MAX: u64 = 512 << 20;
 
 /// When the next snapshot is due.
 #[derive(Debug)]
@@ -42,7 +44,9 @@ impl Plan {
     /// Whether a journal that ends at `end` has grown enough.
     pub(crate) fn is_due(&self, end: Position) -> bool {
         let grown = end.since(self.last_position);
-        !self.under_way && grown >= self.grow_min.max(self.last_bytes.saturating_mul(GROWTH))
+        let twice = self.last_bytes.saturating_mul(2);
+        let many = self.last_bytes.saturating_mul(GROWTH).min(twice.max(GROWTH_BYTES_MAX));
+        !self.under_way && grown >= self.grow_min.max(many)
     }
 }
 

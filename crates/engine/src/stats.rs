@@ -98,6 +98,8 @@ counters! {
     journal_end,
     /// Bytes of contents that messages refer to.
     live_bytes,
+    /// Bytes of contents that are in memory.
+    resident_bytes,
     /// How often contents were read back from storage.
     chunks_read,
     /// Snapshots written.

@@ -125,7 +125,12 @@ fn open(directory: &Path, now: Time) -> Driver {
     };
     let opened = baton_journal_file::open(directory, files).unwrap();
     // Nothing lingers, so that a partition at rest has everything on its disk.
-    let options = Options { snapshot_bytes_min: 100 << 10, linger_ms: 0, ..Options::default() };
+    let options = Options {
+        snapshot_bytes_min: 100 << 10,
+        linger_ms: 0,
+        resident_bytes_max: 50 << 10,
+        ..Options::default()
+    };
     Driver::start(opened, now, options).unwrap()
 }
 

@@ -120,9 +120,10 @@ fn accepted(event: &Event) -> (Token, MessageId) {
 }
 
 /// Producers and consumers on threads of their own; each message arrives once, in its producer's order.
-fn everything_arrives(open: &dyn Fn() -> Opened) {
+fn everything_arrives(options: &Options, open: &dyn Fn() -> Opened) {
     const PRODUCERS: u8 = 3;
     const EACH: u64 = 3000;
+    let start = |opened| Engine::start(opened, Arc::new(SystemClock), options.clone()).unwrap();
     let engine = start(open());
     Client::new(&engine).declare("work");
     let producing: Vec<_> = (0..PRODUCERS)
@@ -193,14 +194,26 @@ fn everything_arrives(open: &dyn Fn() -> Opened) {
 #[test]
 fn everything_arrives_over_memory() {
     let store = MemoryStore::default();
-    everything_arrives(&|| store.open().unwrap());
+    everything_arrives(&Options::default(), &|| store.open().unwrap());
+}
+
+#[test]
+fn everything_arrives_without_memory_for_contents() {
+    let store = MemoryStore::default();
+    let inline = Options { resident_bytes_max: 0, ..Options::default() };
+    everything_arrives(&inline, &|| store.open().unwrap());
+    let store = MemoryStore::default();
+    let threaded = Options { inline_append_max: Duration::ZERO, ..inline };
+    everything_arrives(&threaded, &|| store.open().unwrap());
 }
 
 #[test]
 fn everything_arrives_over_files() {
     let directory = tempfile::tempdir().unwrap();
     let options = baton_journal_file::Options { segment_bytes: 1 << 20, ..Default::default() };
-    everything_arrives(&|| baton_journal_file::open(directory.path(), options.clone()).unwrap());
+    everything_arrives(&Options::default(), &|| {
+        baton_journal_file::open(directory.path(), options.clone()).unwrap()
+    });
 }
 
 #[test]
