@@ -113,7 +113,7 @@ Examples:
   baton queue create jobs --attempts-max 5 --dead-letter jobs.dead
   baton queue create jobs --policy policy.json
 
-The policy's fields are in docs/features/cli.md; `baton queue show jobs --json` prints those of a queue.")]
+The policy's fields are in docs/features/observability.md; `baton queue show jobs --json` prints those of a queue.")]
 pub(crate) struct CreateArgs {
     /// The queue
     pub queue: String,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use baton_model::limits::{MESSAGE_BYTES_MAX_DEFAULT, NAME_BYTES_MAX};
+use baton_net::limits::CONNECTIONS_MAX_DEFAULT;
 
 use super::file::{self, FileConfig};
 use super::{
@@ -23,9 +24,6 @@ const SYNC_INTERVAL_MS_DEFAULT: u64 = 100;
 const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 /// Below this a segment holds less than one batch of ordinary size.
 const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
-/// Each connection costs a file descriptor and two buffers.
-const CONNECTIONS_MAX_DEFAULT: u64 = 10_000;
-
 /// Finds and reads the file, and merges.
 ///
 /// # Errors
@@ -49,8 +47,12 @@ pub(crate) fn merge(flags: &Flags, path: Option<PathBuf>, file: FileConfig) -> R
     let args = &flags.args;
     let merge = Merge { flags };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let tls = merge.tls(&file)?;
     let config = Config {
+        listen: merge.listen(&file)?,
+        tls: merge.tls(&file)?,
+        log: merge.log(&file)?,
+        journal: merge.journal(&file)?,
+        limits: limits(&file),
         data_dir: merge.plain(
             "data-dir",
             args.data_dir.clone(),
@@ -74,81 +76,6 @@ pub(crate) fn merge(flags: &Flags, path: Option<PathBuf>, file: FileConfig) -> R
         )?,
         test_clock: merge.switch("test-clock", args.test_clock, "test_clock", file.test_clock),
         namespaces: only_file("namespaces", file.namespaces, Vec::new()),
-        listen: Listen {
-            amqp: merge.word(
-                "amqp-listen",
-                &args.amqp_listen,
-                "listen.amqp",
-                &file.listen.amqp,
-                Listener::At(AMQP_DEFAULT),
-                listener,
-            )?,
-            http: merge.word(
-                "http-listen",
-                &args.http_listen,
-                "listen.http",
-                &file.listen.http,
-                Listener::At(HTTP_DEFAULT),
-                listener,
-            )?,
-            allow_plaintext: merge.switch(
-                "allow-plaintext",
-                args.allow_plaintext,
-                "listen.allow_plaintext",
-                file.listen.allow_plaintext,
-            ),
-        },
-        tls,
-        log: Log {
-            level: merge.word(
-                "log-level",
-                &args.log_level,
-                "log.level",
-                &file.log.level,
-                "info".to_owned(),
-                level,
-            )?,
-            format: merge.word(
-                "log-format",
-                &args.log_format,
-                "log.format",
-                &file.log.format,
-                LogFormat::Human,
-                format,
-            )?,
-        },
-        journal: Journal {
-            sync: merge.word(
-                "journal-sync",
-                &args.journal_sync,
-                "journal.sync",
-                &file.journal.sync,
-                Sync::Always,
-                sync,
-            )?,
-            sync_interval_ms: only_file(
-                "journal.sync_interval_ms",
-                file.journal.sync_interval_ms,
-                SYNC_INTERVAL_MS_DEFAULT,
-            ),
-            segment_bytes: only_file(
-                "journal.segment_bytes",
-                file.journal.segment_bytes,
-                SEGMENT_BYTES_DEFAULT,
-            ),
-        },
-        limits: Limits {
-            message_bytes_max: only_file(
-                "limits.message_bytes_max",
-                file.limits.message_bytes_max,
-                MESSAGE_BYTES_MAX_DEFAULT,
-            ),
-            connections_max: only_file(
-                "limits.connections_max",
-                file.limits.connections_max,
-                CONNECTIONS_MAX_DEFAULT,
-            ),
-        },
         users: file.users.into_iter().collect(),
         file: path,
     };
@@ -215,6 +142,80 @@ impl Merge<'_> {
         Ok(self.plain(flag, given, key, file, default))
     }
 
+    fn listen(&self, file: &FileConfig) -> Result<Listen, String> {
+        let args = &self.flags.args;
+        Ok(Listen {
+            amqp: self.word(
+                "amqp-listen",
+                &args.amqp_listen,
+                "listen.amqp",
+                &file.listen.amqp,
+                Listener::At(AMQP_DEFAULT),
+                listener,
+            )?,
+            http: self.word(
+                "http-listen",
+                &args.http_listen,
+                "listen.http",
+                &file.listen.http,
+                Listener::At(HTTP_DEFAULT),
+                listener,
+            )?,
+            allow_plaintext: self.switch(
+                "allow-plaintext",
+                args.allow_plaintext,
+                "listen.allow_plaintext",
+                file.listen.allow_plaintext,
+            ),
+        })
+    }
+
+    fn log(&self, file: &FileConfig) -> Result<Log, String> {
+        let args = &self.flags.args;
+        Ok(Log {
+            level: self.word(
+                "log-level",
+                &args.log_level,
+                "log.level",
+                &file.log.level,
+                "info".to_owned(),
+                level,
+            )?,
+            format: self.word(
+                "log-format",
+                &args.log_format,
+                "log.format",
+                &file.log.format,
+                LogFormat::Human,
+                format,
+            )?,
+        })
+    }
+
+    fn journal(&self, file: &FileConfig) -> Result<Journal, String> {
+        let args = &self.flags.args;
+        Ok(Journal {
+            sync: self.word(
+                "journal-sync",
+                &args.journal_sync,
+                "journal.sync",
+                &file.journal.sync,
+                Sync::Always,
+                sync,
+            )?,
+            sync_interval_ms: only_file(
+                "journal.sync_interval_ms",
+                file.journal.sync_interval_ms,
+                SYNC_INTERVAL_MS_DEFAULT,
+            ),
+            segment_bytes: only_file(
+                "journal.segment_bytes",
+                file.journal.segment_bytes,
+                SEGMENT_BYTES_DEFAULT,
+            ),
+        })
+    }
+
     fn tls(&self, file: &FileConfig) -> Result<Sourced<Option<Tls>>, String> {
         let args = &self.flags.args;
         let cert = self.plain(
@@ -243,6 +244,21 @@ impl Merge<'_> {
                 Err(format!("{}: a key needs its certificate; set tls.cert or --tls-cert", key.source))
             }
         }
+    }
+}
+
+fn limits(file: &FileConfig) -> Limits {
+    Limits {
+        message_bytes_max: only_file(
+            "limits.message_bytes_max",
+            file.limits.message_bytes_max,
+            MESSAGE_BYTES_MAX_DEFAULT,
+        ),
+        connections_max: only_file(
+            "limits.connections_max",
+            file.limits.connections_max,
+            u64::try_from(CONNECTIONS_MAX_DEFAULT).unwrap_or(u64::MAX),
+        ),
     }
 }
 
