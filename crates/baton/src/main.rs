@@ -44,7 +44,7 @@ fn run(command: Command, flags: &Flags) -> Result<Exit, Failure> {
         Command::Serve(_) => serve::run(&load(flags)?),
         Command::Config(ConfigCommand::Check(_)) => {
             let config = load(flags)?;
-            serve::users::directory(&config)?;
+            serve::check(&config)?;
             output::data(&show::effective(&config))?;
             Ok(Exit::Success)
         }

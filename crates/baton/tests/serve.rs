@@ -134,6 +134,7 @@ fn unsafe_and_wrong_configurations_are_refused_with_the_remedy() {
     let (code, error) = start_refused(dir.path(), &[]);
     assert_eq!(code, 3);
     assert!(error.contains("nowhere.pem"), "{error}");
+    assert_eq!(start_refused(dir.path(), &["config", "check"]), (code, error));
     assert_eq!(start_refused(dir.path(), &["--no-such-flag"]).0, 2);
 }
 

@@ -24,12 +24,7 @@ pub(crate) struct Bound {
 /// # Errors
 /// TLS files that cannot be used; a configured address that cannot be bound; no address at all.
 pub(crate) fn bind(config: &Config) -> Result<Bound, Failure> {
-    let tls = match &config.tls.value {
-        Some(tls) => Some(
-            Tls::load(&tls.cert, &tls.key).map_err(|error| Failure::new(Exit::Config, error.to_string()))?,
-        ),
-        None => None,
-    };
+    let tls = tls(config)?;
     let bound = Bound {
         amqp: bind_one("amqp", &config.listen.amqp, tls.clone())?,
         http: bind_one("http", &config.listen.http, tls)?,
@@ -39,6 +34,15 @@ pub(crate) fn bind(config: &Config) -> Result<Bound, Failure> {
         return Err(Failure::new(Exit::Bind, text));
     }
     Ok(bound)
+}
+
+/// Reads the certificate and the key, if there are any.
+///
+/// # Errors
+/// Files that cannot be used, with what is wrong.
+pub(crate) fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
+    let Some(tls) = &config.tls.value else { return Ok(None) };
+    Tls::load(&tls.cert, &tls.key).map(Some).map_err(|error| Failure::new(Exit::Config, error.to_string()))
 }
 
 fn bind_one(

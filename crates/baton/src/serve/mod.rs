@@ -8,7 +8,7 @@ mod listeners;
 mod logging;
 mod ready;
 mod signals;
-pub(crate) mod users;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,16 @@ use signals::Signals;
 pub(crate) const PARTITION_PREFIX: &str = "partition-";
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Looks at what only shows when it is used: users, patterns, TLS files.
+///
+/// # Errors
+/// The first mistake.
+pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    users::directory(config)?;
+    listeners::tls(config)?;
+    Ok(())
+}
 
 /// Runs the broker until it is told to stop.
 ///
