@@ -67,6 +67,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// An end that needs no words: nobody reads any more.
+    pub(crate) fn quiet(exit: Exit) -> Self {
+        Self { exit, text: String::new() }
+    }
+
     /// A failure with its text.
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self { exit, text: text.into() }

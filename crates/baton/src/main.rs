@@ -33,7 +33,9 @@ fn main() -> ExitCode {
     match run(command, &flags) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            output::error(&failure.text);
+            if !failure.text.is_empty() {
+                output::error(&failure.text);
+            }
             failure.exit.into()
         }
     }

@@ -110,6 +110,19 @@ fn kept_messages_stay_where_they_were() {
 }
 
 #[test]
+fn what_nobody_reads_goes_back() {
+    let dir = tempdir().unwrap();
+    let broker = Broker::start(dir.path(), &[]);
+    broker.ok(&["queue", "create", "jobs"]);
+    broker.ok(&["send", "jobs", "x", "--count", "5"]);
+    let mut child =
+        broker.command(&["receive", "jobs", "--count", "5"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(support::wait(&mut child).code(), Some(0));
+    assert_eq!(broker.json(&["queue", "show", "jobs"])["ready"], 5);
+}
+
+#[test]
 fn following_prints_what_comes_until_it_is_stopped() {
     let dir = tempdir().unwrap();
     let broker = Broker::start(dir.path(), &[]);

@@ -32,9 +32,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            std::process::exit(i32::from(Exit::Success.code()))
-        }
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::quiet(Exit::Success)),
         Err(error) => Err(Failure::new(Exit::Failure, format!("cannot write to stdout: {error}"))),
     }
 }

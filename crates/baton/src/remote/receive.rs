@@ -73,21 +73,38 @@ fn print_and_settle(
     messages: &[Json],
     kept: &mut Vec<Json>,
 ) -> Result<(), Failure> {
-    let receipts: Vec<Json> = messages.iter().filter_map(|message| message.get("receipt").cloned()).collect();
-    if args.keep {
-        kept.extend(receipts.iter().cloned());
-    }
+    let mut printed = 0;
+    let mut outcome = Ok(());
     for message in messages {
-        if args.server.json {
-            output::data(&format!("{message}\n"))?;
-        } else if args.raw {
-            output::bytes(&raw_body(message))?;
-            output::data("\n")?;
-        } else {
-            output::data(&human(message))?;
+        outcome = print(args, message);
+        if outcome.is_err() {
+            break;
         }
+        printed += 1;
     }
-    if args.keep { Ok(()) } else { settle(api, &args.queue, &receipts, "complete") }
+    let mut receipts: Vec<Json> =
+        messages.iter().filter_map(|message| message.get("receipt").cloned()).collect();
+    let unseen = receipts.split_off(printed.min(receipts.len()));
+    if args.keep {
+        kept.extend(receipts);
+    } else {
+        settle(api, &args.queue, &receipts, "complete")?;
+    }
+    // Whoever reads may have enough (`| head`): what they did not get goes back.
+    settle(api, &args.queue, &unseen, "release")?;
+    outcome
+}
+
+fn print(args: &ReceiveArgs, message: &Json) -> Result<(), Failure> {
+    if args.server.json {
+        output::data(&format!("{message}\n"))
+    } else if args.raw {
+        let mut body = raw_body(message);
+        body.push(b'\n');
+        output::bytes(&body)
+    } else {
+        output::data(&human(message))
+    }
 }
 
 fn settle(api: &Api, queue: &str, receipts: &[Json], outcome: &str) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ pub(crate) const WAIT_MAX: Duration = Duration::from_secs(30);
 pub(crate) fn baton() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("BATON_") || name == "NO_COLOR" {
+        if name.to_string_lossy().starts_with("BATON_") || name == "NO_COLOR" || name == "COLUMNS" {
             command.env_remove(name);
         }
     }
