@@ -2,6 +2,7 @@
 //! declared. Not here: deliveries (`deliver`).
 
 use baton_dialect::Output;
+use baton_model::event::QueueInfo;
 use baton_model::policy::QueuePolicy;
 use baton_model::request::{CatalogOp, Fetch, FetchSelect, LeaseMode, Subscribe};
 use baton_model::{ConsumerId, LinkId, Name, Reply, Request};
@@ -154,7 +155,7 @@ impl AmqpSession {
     /// The first time that a queue is read from, asks for its type: only some show their counters. Exclusive consumers
     /// always ask, since a queue with a single active consumer refuses them.
     fn look(&mut self, number: u16, queue: &Name, exclusive: bool, out: &mut Output) {
-        if self.known.contains_key(queue) && !exclusive {
+        if !self.ask_once(queue) && !exclusive {
             return;
         }
         if let Some(token) = self.ask(number, Op::Look { name: queue.clone(), exclusive }) {
@@ -165,8 +166,11 @@ impl AmqpSession {
 
     /// The answer to [`Self::look`].
     pub(super) fn looked(&mut self, name: &Name, exclusive: bool, reply: &Reply) -> Result<(), Failure> {
-        let Reply::Queue { info, .. } = reply else { return Ok(()) };
-        self.remember(name, info.id, is_counting(&info.policy));
+        let Reply::Queue { info, .. } = reply else {
+            self.known.remove(name);
+            return Ok(());
+        };
+        self.remember(info);
         if exclusive && info.policy.dispatch.single_active {
             let vhost = &self.client.vhost;
             let text = format!(
@@ -177,13 +181,20 @@ impl AmqpSession {
         Ok(())
     }
 
-    pub(super) fn remember(&mut self, name: &Name, id: baton_model::QueueId, counting: bool) {
-        if self.known.len() >= limits::KNOWN_QUEUES_MAX || self.counting.len() >= limits::KNOWN_QUEUES_MAX {
+    /// Whether nobody has asked for the type of the queue yet; now somebody has.
+    pub(super) fn ask_once(&mut self, name: &Name) -> bool {
+        if self.known.len().max(self.counting.len()) >= limits::KNOWN_QUEUES_MAX {
             self.known.clear();
             self.counting.clear();
         }
-        self.known.insert(name.clone(), (id, counting));
-        self.counting.insert(id, counting);
+        self.known.insert(name.clone())
+    }
+
+    /// The type of a queue is told.
+    pub(super) fn remember(&mut self, info: &QueueInfo) {
+        if is_counting(&info.policy) && self.counting.len() < 2 * limits::KNOWN_QUEUES_MAX {
+            self.counting.insert(info.id);
+        }
     }
 
     /// The engine has started the consumer; nothing more is to be done than to answer.

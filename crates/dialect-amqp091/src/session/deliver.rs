@@ -139,8 +139,7 @@ impl AmqpSession {
 
     /// Whether the delivery's queue is of a type that shows its counters.
     fn counts(&self, delivery: &Delivery) -> bool {
-        (delivery.failed > 0 || delivery.acquired > 1)
-            && self.counting.get(&delivery.at.queue).copied().unwrap_or_default()
+        (delivery.failed > 0 || delivery.acquired > 1) && self.counting.contains(&delivery.at.queue)
     }
 }
 

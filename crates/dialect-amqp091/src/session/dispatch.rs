@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::limits;
 use crate::codes::ReplyCode;
 use crate::content::Command;
-use crate::frame::{Frame, FrameType, PROTOCOL_HEADER, PROTOCOL_HEADER_BYTES, ProtocolHeader};
+use crate::frame::{Frame, FrameType, PROTOCOL_HEADER, PROTOCOL_HEADER_BYTES, ProtocolHeader, write_payload};
 use crate::methods::{Access, Basic, Channel, Confirm, Exchange, Method, Queue, Tx};
 use crate::methods::{access, channel};
 
@@ -58,6 +58,9 @@ impl AmqpSession {
         if self.phase == Phase::Gone || frame.frame_type == FrameType::Heartbeat {
             return;
         }
+        if matches!(self.phase, Phase::Authenticating | Phase::Opening) {
+            return self.hold(frame, out);
+        }
         if frame.channel == 0 {
             return match Method::decode(frame.payload) {
                 Ok(method) => self.connection_method(now, method, out),
@@ -76,6 +79,23 @@ impl AmqpSession {
             Some(ChannelState::Open) => self.channel_frame(frame, out),
             Some(state) => self.ended_channel_frame(frame, state, out),
             None => self.unopened_channel_frame(frame, out),
+        }
+    }
+
+    /// Keeps a frame of a client that does not wait for the answers of the handshake.
+    fn hold(&mut self, frame: Frame<'_>, out: &mut Output) {
+        if self.held.len() + frame.payload.len() > limits::HANDSHAKE_BYTES_MAX {
+            let text = "too much was sent before the connection is open; wait for the answers";
+            return self.fail_connection(&Failure::new(ReplyCode::ResourceError, text), out);
+        }
+        write_payload(&mut self.held, frame.frame_type, frame.channel, frame.payload.as_bytes());
+    }
+
+    /// An answer of the handshake has come: what the client sent meanwhile follows.
+    pub(super) fn resume(&mut self, now: Time, out: &mut Output) {
+        if !self.held.is_empty() {
+            let mut held = std::mem::take(&mut self.held);
+            self.received(now, &mut held, out);
         }
     }
 

@@ -12,7 +12,7 @@ use super::{AmqpSession, token, write};
 use crate::methods::basic;
 
 impl AmqpSession {
-    pub(super) fn on_event(&mut self, _now: Time, event: Event, out: &mut Output) {
+    pub(super) fn on_event(&mut self, now: Time, event: Event, out: &mut Output) {
         if matches!(self.phase, Phase::Closing | Phase::Gone) {
             return;
         }
@@ -25,6 +25,7 @@ impl AmqpSession {
             Event::Reply { token, result } => match token::origin(token) {
                 Origin::Ask { link, serial } if token::channel_of(link) == 0 => {
                     self.connection_answered(serial, result, out);
+                    self.resume(now, out);
                 }
                 Origin::Ask { link, serial } => self.answered(link, serial, Answer::Reply(result), out),
                 Origin::Publish { .. } => {}

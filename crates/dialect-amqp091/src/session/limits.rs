@@ -14,6 +14,10 @@ pub const HEARTBEAT_S_DEFAULT: u16 = 60;
 /// Time from the first byte to `connection.open`, milliseconds, as RabbitMQ: strangers do not hold sockets. Then it hangs up.
 pub const HANDSHAKE_MS_MAX: u64 = 10_000;
 
+/// Bytes taken from a client that does not wait for the answers of the handshake. More close with 506: an honest client
+/// sends the rest of its handshake so, and a few commands.
+pub const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+
 /// How long a `close` waits for its `close-ok`, milliseconds, before the socket is closed without it.
 pub const CLOSE_MS_MAX: u64 = 5_000;
 

@@ -38,7 +38,7 @@ mod tx;
 mod unacked;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use baton_dialect::{Output, Session, SessionContext};
 use baton_model::{ConsumerId, Event, Name, QueueId, Request, Time};
@@ -83,6 +83,8 @@ pub struct AmqpSession {
     phase: Phase,
     timers: Timers,
     decoder: FrameDecoder,
+    /// Frames that came before the answer to the handshake's last step.
+    held: BytesMut,
     /// What the client said of itself.
     client: Client,
     /// By channel number; index 0 is unused.
@@ -92,9 +94,10 @@ pub struct AmqpSession {
     next_consumer: u32,
     /// Names made up so far.
     names: u64,
-    /// Whether deliveries of a queue show counters; what is not here was not asked yet.
-    known: BTreeMap<Name, (QueueId, bool)>,
-    counting: BTreeMap<QueueId, bool>,
+    /// Queues whose type was asked for.
+    known: BTreeSet<Name>,
+    /// Those of them whose deliveries show counters.
+    counting: BTreeSet<QueueId>,
     /// Exclusive queues of this connection, which go before its close is answered.
     owned: Vec<Name>,
     settling: Settling,
@@ -118,14 +121,15 @@ impl AmqpSession {
             phase: Phase::Header,
             timers: Timers::default(),
             decoder: FrameDecoder::default(),
+            held: BytesMut::new(),
             client: Client::default(),
             slots: Vec::new(),
             open_channels: 0,
             consumers: BTreeMap::new(),
             next_consumer: 1,
             names: 0,
-            known: BTreeMap::new(),
-            counting: BTreeMap::new(),
+            known: BTreeSet::new(),
+            counting: BTreeSet::new(),
             owned: Vec::new(),
             settling: Settling::default(),
             confirming: Vec::new(),

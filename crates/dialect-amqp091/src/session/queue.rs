@@ -64,6 +64,8 @@ impl AmqpSession {
             CatalogOp::DeclareQueue { name: Some(name.clone()), policy }
         };
         self.opened(number)?.queue = name.clone();
+        // Its answer tells the type. If it fails, the channel does too, and is not read from.
+        self.ask_once(&name);
         let step = Op::DeclareQueue { name, wanted: Some(Box::new(wanted)), reserved, no_wait };
         self.ask_catalog(number, step, op, out);
         Ok(())
@@ -102,7 +104,7 @@ impl AmqpSession {
                 self.owned.push(name.clone());
             }
         }
-        self.remember(name, info.id, is_counting(&info.policy));
+        self.remember(&info);
         self.opened(number)?.queue = name.clone();
         if !no_wait {
             let ok = methods::DeclareOk {

@@ -219,6 +219,9 @@ impl AmqpSession {
     /// It is the turn of a command whose answer is there.
     fn perform(&mut self, number: u16, op: Op, answer: Answer, out: &mut Output) {
         let ids = op.ids();
+        if let (Op::DeclareQueue { name, .. }, Answer::Reply(Err(_))) = (&op, &answer) {
+            self.known.remove(name);
+        }
         let leaving = self.channel(number).is_some_and(|channel| channel.state == ChannelState::Leaving);
         if leaving && !matches!(op, Op::Close) {
             // The client has said that it hears nothing but close-ok any more.
@@ -289,6 +292,7 @@ impl AmqpSession {
             }
             Op::DeleteQueue { name, no_wait } => {
                 self.owned.retain(|owned| *owned != name);
+                self.known.remove(&name);
                 if !no_wait {
                     write(out, number, &queue::DeleteOk { message_count: count(&reply) });
                 }

@@ -190,7 +190,9 @@ mod tests {
                         let tag = unacked.push(at(seq));
                         model.insert(tag, Some(at(seq)));
                     }
-                    Do::Skip => drop(unacked.skip()),
+                    Do::Skip => {
+                        unacked.skip();
+                    }
                     Do::Take(tag) => {
                         let expected = model.remove(&tag).map(|delivery| Taken { tag, delivery });
                         prop_assert_eq!(unacked.take(tag).ok(), expected);
@@ -233,13 +235,17 @@ mod tests {
     #[test]
     fn what_a_transaction_took_comes_back_in_order() {
         let mut unacked = Unacked::default();
-        (1..=5).for_each(|seq| drop(unacked.push(at(seq))));
+        for seq in 1..=5 {
+            unacked.push(at(seq));
+        }
         let taken = vec![unacked.take(4).unwrap(), unacked.take(2).unwrap()];
         unacked.restore(taken);
         let mut all = Vec::new();
         unacked.take_upto(0, |taken| all.push(taken.tag)).unwrap();
         assert_eq!(all, [1, 2, 3, 4, 5]);
-        (6..=8).for_each(|seq| drop(unacked.push(at(seq))));
+        for seq in 6..=8 {
+            unacked.push(at(seq));
+        }
         unacked.recovered(7);
         assert_eq!(unacked.take(7), Err(UnknownTag));
         assert_eq!(unacked.take(8), Ok(Taken { tag: 8, delivery: None }));

@@ -7,7 +7,7 @@ use baton_model::{ValueRef as Neutral, limits};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::WireError;
-use crate::limits::{SHORT_STRING_BYTES_MAX, TABLE_DEPTH_MAX};
+use crate::limits::TABLE_DEPTH_MAX;
 use crate::short_str::ShortRef;
 use crate::table::{TableRef, ValueRef};
 use crate::wire::{put_len, put_long_bytes, reserve_len};
@@ -95,7 +95,6 @@ pub(super) fn put_entry(out: &mut BytesMut, name: &[u8], value: Neutral<'_>) {
 }
 
 fn put_entry_at(out: &mut BytesMut, name: &[u8], value: Neutral<'_>, depth: usize) {
-    debug_assert!(SHORT_STRING_BYTES_MAX == 255);
     if let Ok(name) = ShortRef::from_bytes(name) {
         name.put(out);
         put_value(out, value, depth);
