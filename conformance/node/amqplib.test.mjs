@@ -270,8 +270,16 @@ describe("recovery", () => {
     publisher.sendToQueue(queue, Buffer.from("kept"), { persistent: true });
     await publisher.waitForConfirms();
     await own.killAndRestart();
-    const consumer = await waitUntil(() => robust.createChannel().catch(() => false), "recovered", 20_000);
-    await consumer.consume(queue, (m) => { got.push(m.content.toString()); consumer.ack(m); });
+    const consumer = await waitUntil(async () => {
+      try { // the client may not have noticed yet that its connection is gone
+        const channel = await robust.createChannel();
+        channel.on("error", () => {});
+        await channel.consume(queue, (m) => { got.push(m.content.toString()); channel.ack(m); });
+        return channel;
+      } catch {
+        return false;
+      }
+    }, "recovered", 20_000);
     await waitUntil(() => got.length === 1);
     assert.deepEqual(got, ["kept"]);
     await consumer.deleteQueue(queue);

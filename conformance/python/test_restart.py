@@ -7,12 +7,23 @@ from tools import PERSISTENT, Inbox, baton_only, bodies, closes_channel, connect
 from wire import Wire
 
 
+@pytest.fixture
+def before(own_server):
+    """A channel with confirms, of before the restart."""
+    connection = connect(own_server)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    return channel
+
+
 @pytest.fixture(params=["restart", "kill_and_restart"])
-def again(request, own_server):
+def again(request, own_server, before):
     """Stops the broker, gracefully or by SIGKILL, starts it on the same data, and connects with confirms."""
     opened = []
 
     def restart():
+        if request.param == "restart":
+            before.connection.close()  # a graceful stop waits for clients, and this one does not listen
         getattr(own_server, request.param)()
         opened.append(connect(own_server))
         channel = opened[-1].channel()
@@ -22,15 +33,6 @@ def again(request, own_server):
     yield restart
     for connection in opened:
         connection.close()
-
-
-@pytest.fixture
-def before(own_server):
-    """A channel with confirms, of before the restart."""
-    connection = connect(own_server)
-    channel = connection.channel()
-    channel.confirm_delivery()
-    return channel
 
 
 def persist(channel, queue, *messages, exchange=""):

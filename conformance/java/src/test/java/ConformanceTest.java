@@ -78,7 +78,7 @@ class ConformanceTest {
     if (baton == null) return;
     baton.destroyForcibly().waitFor();
     try (var files = Files.walk(home)) {
-      files.sorted((a, b) -> b.compareTo(a)).map(Path::toFile).forEach(File::delete);
+      files.sorted((a, b) -> b.compareTo(a)).forEach(path -> path.toFile().delete());
     }
   }
 
