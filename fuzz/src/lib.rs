@@ -6,5 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a target reports")]
 
 pub mod amqp;
+pub mod amqp_session;
 pub mod mutate;
 pub mod targets;

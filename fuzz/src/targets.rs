@@ -2,7 +2,7 @@
 //! at least one good input into `corpus/<name>/`, and (for nightly) a four-line file into `cargo-fuzz/fuzz_targets/`.
 //! Read by `main.rs`.
 
-use crate::amqp;
+use crate::{amqp, amqp_session};
 
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -19,4 +19,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "amqp_method_roundtrip", run: amqp::method_roundtrip },
     Target { name: "amqp_table", run: amqp::table },
     Target { name: "amqp_content", run: amqp::content },
+    Target { name: "amqp_session", run: amqp_session::session },
 ];
