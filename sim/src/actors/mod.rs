@@ -1,0 +1,113 @@
+//! The clients. Each does what a roll of the dice says, with what it knows from the events it received; none checks
+//! anything, that is for the checkers.
+//!
+//! ```text
+//! producer    publishes with confirms          fetcher      timed leases, kept over cuts and restarts
+//! consumer    windows, all settlements         transactor   groups of settlements and publishes
+//! operator    purges, deletes, moves, edits    amqp         AMQP 0-9-1 bytes through the real session
+//! ```
+
+mod amqp;
+mod consumer;
+mod fetcher;
+mod neutral;
+mod operator;
+mod producer;
+mod transactor;
+
+use baton_model::{Event, Message, Publish, Request, Time, Token};
+
+use crate::Dice;
+use crate::fact::{Serial, body};
+use crate::topology::{BRIEF, FAN, FLEETING, FULL, KEYS, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
+
+/// What an actor is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "described at the top of this file")]
+pub enum Role {
+    Producer,
+    Consumer,
+    Fetcher,
+    Transactor,
+    Operator,
+    Amqp,
+}
+
+impl Role {
+    pub(crate) fn any(dice: &mut Dice) -> Self {
+        use Role::{Amqp, Consumer, Fetcher, Operator, Producer, Transactor};
+        *dice.pick(&[Producer, Producer, Consumer, Consumer, Fetcher, Fetcher, Transactor, Operator, Amqp, Amqp])
+    }
+
+    pub(crate) fn actor(self, number: usize) -> Box<dyn Actor> {
+        match self {
+            Self::Producer => Box::new(neutral::Neutral::new(producer::Producer)),
+            Self::Consumer => Box::new(neutral::Neutral::new(consumer::Consumer::default())),
+            Self::Fetcher => Box::new(neutral::Neutral::new(fetcher::Fetcher::default())),
+            Self::Transactor => Box::new(neutral::Neutral::new(transactor::Transactor::default())),
+            Self::Operator => Box::new(neutral::Neutral::new(operator::Operator::default())),
+            Self::Amqp => Box::new(amqp::Client::new(number)),
+        }
+    }
+}
+
+/// What an actor works with.
+pub(crate) struct World<'a> {
+    pub(crate) now: Time,
+    /// The last number given to a message.
+    pub(crate) serials: &'a mut Serial,
+    /// Messages that the client was told are safe, by its own protocol.
+    pub(crate) confirmed: &'a mut Vec<Serial>,
+}
+
+/// A client and its side of the network.
+pub(crate) trait Actor {
+    /// A connection begins.
+    fn connect(&mut self, world: &mut World<'_>);
+
+    /// It does something.
+    fn act(&mut self, dice: &mut Dice, world: &mut World<'_>);
+
+    /// What reaches the broker now.
+    fn up(&mut self, dice: &mut Dice, world: &mut World<'_>) -> Vec<Request>;
+
+    /// The broker sent this; it is on its way.
+    fn arrived(&mut self, event: Event);
+
+    /// Reads what reaches it now. Returns how many bytes of deliveries that were.
+    fn down(&mut self, dice: &mut Dice, world: &mut World<'_>) -> usize;
+
+    /// Whether it wants the connection closed.
+    fn wants_close(&self) -> bool {
+        false
+    }
+
+    /// The connection is gone, and what was on its way.
+    fn cut(&mut self);
+}
+
+/// A publish somewhere, by the dice.
+pub(crate) fn any_publish(dice: &mut Dice, token: Token, serials: &mut Serial) -> Publish {
+    *serials += 1;
+    let filler_bytes = if dice.one_in(12) { dice.index(6_000) } else { dice.index(60) };
+    let content = body(*serials, filler_bytes);
+    let target =
+        *dice.pick(&[PLAIN, PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, FAN]);
+    let fan = target == FAN;
+    Publish {
+        token,
+        confirm: !dice.one_in(5),
+        exchange: if fan { FAN.into() } else { "".into() },
+        key: if fan { "".into() } else { target.into() },
+        more_keys: Default::default(),
+        message: Message::new(content.into(), 0),
+        // What a transient message was called is forgotten with it.
+        durable: target == PRIO || !dice.one_in(8),
+        mandatory: dice.one_in(10),
+        priority: (target == PRIO).then(|| dice.below(5) as u8),
+        ttl_ms: (target == PLAIN || target == KEYS).then(|| dice.maybe(8, 2_000)).flatten(),
+        delay_ms: (target == WORK).then(|| dice.maybe(3, 1_500)).flatten(),
+        group_key: (target == KEYS).then(|| format!("k{}", dice.below(3)).into()),
+        dedup_id: (target == PRIO && dice.one_in(2)).then(|| format!("d{}", dice.below(20)).into()),
+    }
+}

@@ -1,0 +1,155 @@
+//! The checkers: each one promise, from facts alone. They know what was asked and what was told, and nothing of how the
+//! broker keeps its word. What cannot be known from outside (whether a request was still executed before a crash) they
+//! count in the broker's favour.
+//!
+//! ```text
+//! kept        nothing confirmed is lost              fences     fencing numbers only grow, over restarts too
+//! settled     nothing completed comes back           counters   what a queue says of itself is what is in it
+//! one_lease   no two live leases on one message      durable    what recovery finds was, or may have been, durable
+//! order       queues and keys in order               bounded    windows, outboxes, nothing left behind
+//! answers     answers in order, each once
+//! ```
+
+mod answers;
+mod bounded;
+mod counters;
+mod durable;
+mod fences;
+mod kept;
+mod one_lease;
+mod order;
+mod settled;
+
+use std::collections::BTreeMap;
+
+use baton_model::event::Delivery;
+use baton_model::request::{LeaseMode, Outcome};
+use baton_model::{ConsumerId, DeliveryRef, Event, QueueId, Reply, Request, Seq, Token};
+
+use crate::fact::{Fact, Key, Serial};
+
+/// One promise.
+pub trait Checker {
+    /// What it is called in reports.
+    fn name(&self) -> &'static str;
+
+    /// Looks at a fact.
+    ///
+    /// # Errors
+    /// The promise is broken: how.
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String>;
+}
+
+/// All of them.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Checker>> {
+    vec![
+        Box::new(durable::Durable),
+        Box::new(kept::Kept::default()),
+        Box::new(settled::Settled::default()),
+        Box::new(one_lease::OneLease::default()),
+        Box::new(fences::Fences::default()),
+        Box::new(order::Order::default()),
+        Box::new(answers::Answers::default()),
+        Box::new(counters::Counters),
+        Box::new(bounded::Bounded::default()),
+    ]
+}
+
+/// A message at a place of a queue: what is delivered, settled and lost.
+type Copy = (QueueId, Seq, Serial);
+
+/// The deliveries that an event carries.
+fn deliveries<'e>(event: &'e Event) -> &'e [Delivery] {
+    match event {
+        Event::Delivered(delivery) => std::slice::from_ref(&**delivery),
+        Event::Fetched { result: Ok(fetched), .. } => &fetched.deliveries,
+        _ => &[],
+    }
+}
+
+/// Requests with those inside of groups in place of the groups.
+fn flat<'r>(request: &'r Request) -> Box<dyn Iterator<Item = &'r Request> + 'r> {
+    match request {
+        Request::Group { requests, .. } => Box::new(requests.iter()),
+        other => Box::new(std::iter::once(other)),
+    }
+}
+
+/// Whether an outcome may end a lease.
+fn may_end(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::Extend { lease_ms: 1.. })
+}
+
+/// Names of queues by their ids, as far as they were told.
+#[derive(Debug, Default)]
+struct Names(BTreeMap<QueueId, String>);
+
+impl Names {
+    fn see(&mut self, fact: &Fact<'_>) {
+        match fact {
+            Fact::Told { event: Event::Reply { result: Ok(Reply::Queue { info, .. }), .. }, .. } => {
+                self.0.insert(info.id, info.name.to_string());
+            }
+            Fact::Audit { queues, .. } => {
+                self.0.extend(queues.iter().map(|queue| (queue.info.id, queue.info.name.to_string())));
+            }
+            _ => {}
+        }
+    }
+
+    fn of(&self, queue: QueueId) -> &str {
+        self.0.get(&queue).map_or("", String::as_str)
+    }
+}
+
+/// How deliveries are leased: by the consumer or fetch that they are for.
+#[derive(Debug, Default)]
+struct Modes {
+    consumers: BTreeMap<(Key, ConsumerId), LeaseMode>,
+    fetches: BTreeMap<(Key, Token), LeaseMode>,
+}
+
+impl Modes {
+    fn see(&mut self, fact: &Fact<'_>) {
+        if let Fact::Asked { by, request, .. } = fact {
+            match request {
+                Request::Subscribe(subscribe) => {
+                    self.consumers.insert((*by, subscribe.consumer), subscribe.lease);
+                }
+                Request::Fetch(fetch) => {
+                    self.fetches.insert((*by, fetch.token), fetch.lease);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn of(&self, to: Key, event: &Event) -> Option<LeaseMode> {
+        match event {
+            Event::Delivered(delivery) => self.consumers.get(&(to, delivery.consumer)).copied(),
+            Event::Fetched { token, .. } => self.fetches.get(&(to, *token)).copied(),
+            _ => None,
+        }
+    }
+}
+
+/// Which message a receipt is for.
+#[derive(Debug, Default)]
+struct Receipts(BTreeMap<DeliveryRef, Serial>);
+
+impl Receipts {
+    fn see(&mut self, fact: &Fact<'_>) {
+        if let Fact::Told { event, .. } = fact {
+            for delivery in deliveries(event) {
+                if let Some(serial) = crate::fact::serial(&delivery.message) {
+                    self.0.insert(delivery.at, serial);
+                }
+            }
+        }
+    }
+
+    fn copy(&self, at: &DeliveryRef) -> Option<Copy> {
+        self.0.get(at).map(|serial| (at.queue, at.seq, *serial))
+    }
+}

@@ -1,0 +1,143 @@
+//! Order. In queues without priorities and delays, first deliveries leave in the order of their places. In a queue of
+//! ordered keys no message of a key leaves while an earlier one that has left is unfinished, but for those that leave in the
+//! same answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use baton_model::event::Delivery;
+use baton_model::request::{CatalogOp, InspectOp, LeaseMode};
+use baton_model::{Event, Fence, QueueId, Request, Seq};
+
+use super::{Checker, Modes, Names, Receipts, deliveries, flat};
+use crate::fact::{Fact, Key, Serial, serial};
+use crate::topology::{KEYS, is_fifo};
+
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// First deliveries since the last restart, by their fences.
+    first: BTreeMap<QueueId, BTreeMap<Fence, Seq>>,
+    /// The key of each message that has one.
+    keys: BTreeMap<Serial, String>,
+    /// Messages of the queue of keys that have left and may be unfinished: by key, their places and the newest lease of each.
+    open: BTreeMap<String, BTreeMap<Seq, Fence>>,
+    /// Operators have looked after these places: nothing is known of them.
+    touched: BTreeSet<Seq>,
+    /// Nothing is known of the order of keys any more.
+    purged: bool,
+    modes: Modes,
+    names: Names,
+    receipts: Receipts,
+}
+
+impl Order {
+    fn asked(&mut self, request: &Request) {
+        match request {
+            Request::Publish(publish) => {
+                if let (Some(serial), Some(key)) = (serial(&publish.message), &publish.group_key) {
+                    self.keys.insert(serial, key.to_string());
+                }
+            }
+            Request::Settle(settle) => {
+                use baton_model::Outcome::{Complete, Defer, Reject};
+                if !matches!(settle.outcome, Complete | Defer | Reject { .. }) {
+                    return;
+                }
+                for delivery in &settle.deliveries {
+                    let key = self.receipts.0.get(delivery).and_then(|serial| self.keys.get(serial));
+                    if let Some(open) = key.and_then(|key| self.open.get_mut(key))
+                        && open.get(&delivery.seq) == Some(&delivery.fence)
+                        && self.names.of(delivery.queue) == KEYS
+                    {
+                        open.remove(&delivery.seq);
+                    }
+                }
+            }
+            Request::Inspect { op, .. } => {
+                if let InspectOp::Act { queue, seqs, .. } = &**op
+                    && queue == KEYS
+                {
+                    self.touched.extend(seqs);
+                }
+            }
+            Request::Catalog { op, .. } => {
+                self.purged |= matches!(&**op, CatalogOp::PurgeQueue { name } if name == KEYS);
+            }
+            _ => {}
+        }
+    }
+
+    fn first(&mut self, delivery: &Delivery) -> Result<(), String> {
+        let (seq, fence) = (delivery.at.seq, delivery.at.fence);
+        let first = self.first.entry(delivery.at.queue).or_default();
+        let before = first.range(..fence).next_back().filter(|(_, before)| **before > seq);
+        let behind = first.range(fence..).next().filter(|(_, behind)| **behind < seq);
+        if let Some((other_fence, other)) = before.or(behind) {
+            return Err(format!(
+                "in queue {} place {seq} left with fence {fence}, place {other} with {other_fence}, both for the first time",
+                self.names.of(delivery.at.queue)
+            ));
+        }
+        first.insert(fence, seq);
+        Ok(())
+    }
+
+    fn keyed(&mut self, all: &[Delivery], settled: bool) -> Result<(), String> {
+        for delivery in all {
+            let Some(key) = serial(&delivery.message).and_then(|serial| self.keys.get(&serial)) else { continue };
+            let open = self.open.entry(key.clone()).or_default();
+            let same_answer = |seq: Seq| all.iter().any(|other| other.at.seq == seq);
+            let earlier = open.range(..delivery.at.seq);
+            let mut unfinished = earlier.filter(|(seq, _)| !same_answer(**seq) && !self.touched.contains(seq));
+            if let Some((seq, fence)) = unfinished.next()
+                && !self.purged
+            {
+                return Err(format!(
+                    "place {} of key {key} leaves while place {seq} (fence {fence}) is unfinished",
+                    delivery.at.seq
+                ));
+            }
+            if settled {
+                open.remove(&delivery.at.seq);
+            } else {
+                open.insert(delivery.at.seq, delivery.at.fence);
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, to: Key, event: &Event) -> Result<(), String> {
+        let settled = self.modes.of(to, event) == Some(LeaseMode::Settled);
+        let all = deliveries(event);
+        let Some(queue) = all.first().map(|delivery| delivery.at.queue) else { return Ok(()) };
+        let name = self.names.of(queue);
+        if name == KEYS {
+            return self.keyed(all, settled);
+        }
+        if is_fifo(name) && !settled {
+            for delivery in all.iter().filter(|delivery| delivery.acquired == 1) {
+                self.first(delivery)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Order {
+    fn name(&self) -> &'static str {
+        "order"
+    }
+
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        self.modes.see(fact);
+        self.names.see(fact);
+        self.receipts.see(fact);
+        match fact {
+            Fact::Asked { request, .. } => flat(request).for_each(|request| self.asked(request)),
+            Fact::Told { to, event, .. } => return self.told(*to, event),
+            // Leases that were not durable are forgotten, and what they were about leaves for the first time once more.
+            Fact::Died => self.first.clear(),
+            _ => {}
+        }
+        Ok(())
+    }
+}

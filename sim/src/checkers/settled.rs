@@ -1,0 +1,141 @@
+//! Nothing completed comes back: once a completion was answered, or a confirmed durable publish behind it on the same
+//! connection was, or the transaction was, the message is at its place no more, whatever happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use baton_model::event::PublishOutcome;
+use baton_model::request::LeaseMode;
+use baton_model::{DeliveryRef, Event, Outcome, Request, Token};
+
+use super::{Checker, Copy, Modes, Receipts, deliveries, flat};
+use crate::fact::{Fact, Key, serial};
+use crate::topology::FLEETING;
+
+/// Completions on a connection that will not be answered, and the publishes behind them.
+#[derive(Debug, Default)]
+struct Riding {
+    completed: Vec<DeliveryRef>,
+    /// Durable publishes: how many completions precede each.
+    publishes: BTreeMap<Token, usize>,
+    /// Deliveries whose leases may have ended before.
+    doubtful: BTreeSet<DeliveryRef>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    gone: BTreeSet<Copy>,
+    asked: BTreeMap<(Key, Token), Vec<DeliveryRef>>,
+    riding: BTreeMap<Key, Riding>,
+    /// Deliveries that only their connection can settle, and which end with it only.
+    linked: BTreeMap<DeliveryRef, Key>,
+    modes: Modes,
+    receipts: Receipts,
+}
+
+impl Settled {
+    fn asked(&mut self, by: Key, request: &Request) {
+        match request {
+            Request::Settle(settle) if settle.outcome == Outcome::Complete => {
+                if let Some(token) = settle.token {
+                    self.asked.insert((by, token), settle.deliveries.to_vec());
+                }
+                let riding = self.riding.entry(by).or_default();
+                let linked = &self.linked;
+                let own = settle.deliveries.iter().filter(|delivery| linked.get(delivery) == Some(&by));
+                riding.completed.extend(own.copied());
+                riding.doubtful.extend(settle.deliveries.iter().filter(|d| linked.get(d) != Some(&by)));
+            }
+            Request::Settle(settle) => {
+                // Released or set aside first, completed later: the completion is stale.
+                let riding = self.riding.entry(by).or_default();
+                riding.doubtful.extend(&settle.deliveries);
+            }
+            Request::Publish(publish) if publish.durable && publish.key != FLEETING => {
+                let riding = self.riding.entry(by).or_default();
+                riding.publishes.insert(publish.token, riding.completed.len());
+            }
+            // They end leases of the connection; which ones is not looked at here.
+            Request::Recover { .. } | Request::Detach { .. } => {
+                self.linked.retain(|_, key| *key != by);
+            }
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, to: Key, event: &Event) {
+        match event {
+            Event::Settled { token, stale } => {
+                let done = self.asked.remove(&(to, *token)).unwrap_or_default();
+                let done = done.into_iter().filter(|delivery| !stale.contains(delivery));
+                self.gone.extend(done.filter_map(|delivery| self.receipts.copy(&delivery)));
+            }
+            Event::LeaseEnded { delivery, .. } => {
+                self.linked.remove(delivery);
+                self.riding.entry(to).or_default().doubtful.insert(*delivery);
+            }
+            Event::Published { token, outcome: PublishOutcome::Accepted { queues: 1.., .. } } => {
+                let Some(riding) = self.riding.get_mut(&to) else { return };
+                let Some(count) = riding.publishes.remove(token) else { return };
+                let before = riding.completed.get(..count).unwrap_or_default();
+                let done = before.iter().filter(|delivery| !riding.doubtful.contains(delivery));
+                self.gone.extend(done.filter_map(|delivery| self.receipts.copy(delivery)));
+            }
+            _ => {}
+        }
+    }
+
+    fn delivered(&mut self, to: Key, event: &Event) -> Result<(), String> {
+        let mode = self.modes.of(to, event);
+        for delivery in deliveries(event) {
+            let Some(serial) = serial(&delivery.message) else { continue };
+            let copy = (delivery.at.queue, delivery.at.seq, serial);
+            if self.gone.contains(&copy) {
+                return Err(format!("{copy:?} was completed, and is delivered again: {:?}", delivery.at));
+            }
+            match mode {
+                Some(LeaseMode::Settled) => {
+                    self.gone.insert(copy);
+                }
+                Some(LeaseMode::Linked) => {
+                    self.linked.insert(delivery.at, to);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Settled {
+    fn name(&self) -> &'static str {
+        "settled"
+    }
+
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        self.modes.see(fact);
+        self.receipts.see(fact);
+        match fact {
+            Fact::Asked { by, request, .. } => flat(request).for_each(|request| self.asked(*by, request)),
+            Fact::Told { to, event, .. } => {
+                self.delivered(*to, event)?;
+                self.told(*to, event);
+            }
+            Fact::Died => {
+                self.linked.clear();
+                self.riding.clear();
+            }
+            Fact::Audit { queues, .. } => {
+                for queue in *queues {
+                    for found in &queue.messages {
+                        let copy = serial(&found.message).map(|serial| (queue.info.id, found.seq, serial));
+                        if copy.is_some_and(|copy| self.gone.contains(&copy)) {
+                            return Err(format!("{copy:?} was completed, and is in {} again", queue.info.name));
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What the checkers see: everything that goes into the broker and everything that comes out of it, in the order in which
+//! it happens, and what an auditor finds. A fact about an event is told when the event leaves the broker, whether or not
+//! anybody receives it: from then on the broker has promised it.
+
+use baton_core::snapshot::Item;
+use baton_model::event::{Browsed, QueueInfo};
+use baton_model::{Event, Message, Request, Time};
+
+/// One connection in the life of the simulation (a restart of the broker begins new ones).
+pub type Key = u64;
+/// What tells messages apart: a number in front of every body.
+pub type Serial = u64;
+
+/// A queue as the auditor found it.
+#[derive(Debug)]
+pub struct Audited {
+    /// What the broker says of it.
+    pub info: QueueInfo,
+    /// Everything that is in it.
+    pub messages: Vec<Browsed>,
+}
+
+/// One fact.
+#[derive(Debug)]
+pub enum Fact<'a> {
+    /// A request went into the broker; it will be executed in this order.
+    Asked {
+        /// When.
+        at: Time,
+        /// By whom.
+        by: Key,
+        /// What.
+        request: &'a Request,
+    },
+    /// An event left the broker.
+    Told {
+        /// When.
+        at: Time,
+        /// To whom.
+        to: Key,
+        /// What.
+        event: &'a Event,
+    },
+    /// A client was told by its protocol that its message is safe.
+    ClientConfirmed {
+        /// Which message.
+        serial: Serial,
+    },
+    /// A connection is gone.
+    Cut {
+        /// Which.
+        key: Key,
+    },
+    /// The broker died.
+    Died,
+    /// The broker is back, with this durable state, before it did anything.
+    Back {
+        /// When.
+        at: Time,
+        /// All durable state.
+        state: &'a [Item],
+        /// Whether the state is one that was there at the end of a batch that was or may have been durable; `Err` says how it differs.
+        known: Result<(), String>,
+    },
+    /// The auditor looked at everything at one moment.
+    Audit {
+        /// When.
+        at: Time,
+        /// All queues.
+        queues: &'a [Audited],
+    },
+    /// The auditor took everything out that can be taken out.
+    Drained,
+    /// Nothing is left to do at this time: what the broker says of itself.
+    AtRest {
+        /// Contents that the broker holds.
+        messages: u64,
+        /// Connections that the broker knows.
+        connections: u64,
+        /// Connections that there are.
+        connections_open: u64,
+        /// Deliveries that left and were not taken, bytes, at most of any connection since the last rest.
+        unread_bytes_max: usize,
+    },
+}
+
+/// The number in front of a body: `m17;…` is 17.
+#[must_use]
+pub fn serial(message: &Message) -> Option<Serial> {
+    let rest = message.body_slice().strip_prefix(b"m")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+/// A body for a message of that number.
+#[must_use]
+pub fn body(serial: Serial, filler_bytes: usize) -> Vec<u8> {
+    let mut body = format!("m{serial};").into_bytes();
+    body.resize(body.len() + filler_bytes, b'x');
+    body
+}

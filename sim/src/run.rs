@@ -1,0 +1,49 @@
+//! One seed, from the scenario to the verdict.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::plant::Plant;
+use crate::scenario::Scenario;
+use crate::world::{Failure, World};
+
+/// What came of a scenario.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The first broken promise.
+    pub failure: Option<Failure>,
+    /// Everything that happened, if it was to be traced.
+    pub trace: Vec<String>,
+    /// The disk at the end.
+    pub image: BTreeMap<String, Vec<u8>>,
+    /// How often the broker was started.
+    pub lives: u64,
+    /// How many facts the checkers saw.
+    pub facts: u64,
+}
+
+/// Runs a scenario. A panic counts as a failure of the checker `panic`.
+#[must_use]
+pub fn run(scenario: &Scenario, plant: Plant, traced: bool) -> Outcome {
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(scenario, plant, traced);
+        let failure = world.run(scenario);
+        let (lives, facts) = world.numbers();
+        Outcome { failure, trace: world.trace().to_vec(), image: world.image(), lives, facts }
+    }));
+    ran.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Outcome {
+            failure: Some(Failure {
+                checker: "panic".to_owned(),
+                what: text.unwrap_or_default(),
+                step: scenario.steps.len(),
+            }),
+            trace: Vec::new(),
+            image: BTreeMap::new(),
+            lives: 0,
+            facts: 0,
+        }
+    })
+}

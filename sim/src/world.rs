@@ -1,0 +1,570 @@
+//! The world: one broker, its disk, its clients, and the time. Does the steps of a scenario one after the other and tells
+//! the checkers what happens. Faults are in `faults`.
+
+use std::collections::BTreeMap;
+
+use baton_core::snapshot::Item;
+use baton_engine::testing::Driver;
+use baton_engine::{Health, Options, Port, delivery_bytes};
+use baton_journal_file::{SimDisk, SyncPolicy};
+use baton_model::request::{CatalogOp, Fetch, FetchSelect, InspectOp, LeaseMode, MessageState};
+use baton_model::{Event, Fence, LinkId, Reply, Request, Seq, Time, Token};
+
+use crate::Dice;
+use crate::actors::{self, Actor};
+use crate::checkers::{self, Checker};
+use crate::fact::{Audited, Fact, Key, Serial};
+use crate::plant::{Plant, Planted};
+use crate::scenario::{Scenario, Step};
+use crate::topology;
+
+/// When the simulation begins.
+const T0: Time = Time(1_700_000_000_000);
+/// How many rounds a broker may take to come to rest before that is taken for a bug.
+const ROUNDS_MAX: usize = 10_000;
+/// Longer than every lease, delay and time to live, milliseconds.
+const LONG_MS: u64 = 120_000;
+
+/// A promise that was broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The checker that saw it.
+    pub checker: String,
+    /// What it saw.
+    pub what: String,
+    /// The step during which it was seen; the number of steps when it was seen at the end.
+    pub step: usize,
+}
+
+struct Peer {
+    actor: Box<dyn Actor>,
+    port: Option<(Key, Port)>,
+    unread_bytes: usize,
+}
+
+/// See the top of this file.
+pub struct World {
+    pub(crate) disk: SimDisk,
+    pub(crate) driver: Option<Driver>,
+    pub(crate) plant: Planted,
+    pub(crate) files: baton_journal_file::Options,
+    pub(crate) options: Options,
+    pub(crate) now: Time,
+    /// How often the broker was started.
+    pub(crate) life: u64,
+    /// A crash within an operation of the disk is planned: by power loss or not, and then again.
+    pub(crate) planned: Option<(bool, Option<u64>)>,
+    pub(crate) sync_may_fail: bool,
+    pub(crate) full: bool,
+    pub(crate) failure: Option<Failure>,
+    peers: Vec<Option<Peer>>,
+    checkers: Vec<Box<dyn Checker>>,
+    serials: Serial,
+    step: usize,
+    /// The durable state at the end of the last batch that is surely durable, and of the one in flight.
+    landed: Vec<Item>,
+    aloft: Option<Vec<Item>>,
+    unread_bytes_max: usize,
+    trace: Option<Vec<String>>,
+    facts: u64,
+}
+
+impl World {
+    /// A broker that was just started, with the queues of [`topology`].
+    #[must_use]
+    pub fn new(scenario: &Scenario, plant: Plant, traced: bool) -> Self {
+        let files = baton_journal_file::Options {
+            segment_bytes: scenario.segment_bytes,
+            sync: SyncPolicy::Always,
+            disk_reserve_bytes: 16 << 10,
+            background: false,
+        };
+        let options = Options {
+            seed: scenario.seed,
+            linger_ms: scenario.linger_ms,
+            snapshot_bytes_min: scenario.snapshot_bytes_min,
+            resident_bytes_max: scenario.resident_bytes_max,
+            ..Options::default()
+        };
+        let peers = scenario.actors.iter().enumerate().map(|(number, role)| {
+            role.map(|role| Peer { actor: role.actor(number), port: None, unread_bytes: 0 })
+        });
+        let mut world = Self {
+            disk: SimDisk::new(scenario.seed ^ 0xd15c),
+            driver: None,
+            plant: Planted::new(plant, scenario.seed),
+            files,
+            options,
+            now: T0,
+            life: 0,
+            planned: None,
+            sync_may_fail: false,
+            full: false,
+            failure: None,
+            peers: peers.collect(),
+            checkers: checkers::all(),
+            serials: 0,
+            step: 0,
+            landed: Vec::new(),
+            aloft: None,
+            unread_bytes_max: 0,
+            trace: traced.then(Vec::new),
+            facts: 0,
+        };
+        world.start(true);
+        world.set_up();
+        world
+    }
+
+    /// Does all steps and what follows them. The first broken promise, if there was one.
+    pub fn run(&mut self, scenario: &Scenario) -> Option<Failure> {
+        for (index, step) in scenario.steps.iter().enumerate() {
+            self.step = index;
+            self.take(*step);
+            if self.failure.is_some() {
+                return self.failure.clone();
+            }
+        }
+        self.step = scenario.steps.len();
+        self.finish(scenario.seed);
+        self.failure.clone()
+    }
+
+    /// Everything that happened, if it was to be traced.
+    #[must_use]
+    pub fn trace(&self) -> &[String] {
+        self.trace.as_deref().unwrap_or_default()
+    }
+
+    /// All files as they are.
+    #[must_use]
+    pub fn image(&self) -> BTreeMap<String, Vec<u8>> {
+        self.disk.image()
+    }
+
+    /// How often the broker was started, how many facts the checkers saw.
+    #[must_use]
+    pub fn numbers(&self) -> (u64, u64) {
+        (self.life, self.facts)
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Act { actor, roll } => self.with_peer(actor, roll, |peer, dice, world| {
+                peer.actor.act(dice, world);
+            }),
+            Step::Up { actor, roll } => self.up(actor, roll),
+            Step::Down { actor, roll } => self.down(actor, roll),
+            Step::Turn => self.turn(),
+            Step::Land => {
+                self.land();
+            }
+            Step::Keep => {
+                self.keep();
+            }
+            Step::Pass { ms } => self.now = self.now.after_ms(ms),
+            Step::Fault { fault } => self.inject(fault),
+            Step::Audit => {
+                self.audit();
+            }
+        }
+    }
+
+    /// Lets a connected actor do something; one that is not connects first.
+    fn with_peer(&mut self, actor: usize, roll: u64, act: impl FnOnce(&mut Peer, &mut Dice, &mut actors::World<'_>)) {
+        let Some(Some(peer)) = self.peers.get_mut(actor) else { return };
+        let Some(driver) = &mut self.driver else { return };
+        let mut confirmed = Vec::new();
+        let mut world =
+            actors::World { now: self.now, serials: &mut self.serials, confirmed: &mut confirmed };
+        if peer.port.is_none() {
+            let port = driver.connect();
+            peer.port = Some((self.life << 32 | port.id().0, port));
+            peer.actor.connect(&mut world);
+        }
+        act(peer, &mut Dice::new(roll), &mut world);
+        let closes = peer.actor.wants_close();
+        for serial in confirmed {
+            self.tell(&Fact::ClientConfirmed { serial });
+        }
+        if closes {
+            self.cut(actor);
+        }
+    }
+
+    fn up(&mut self, actor: usize, roll: u64) {
+        let mut requests = Vec::new();
+        self.with_peer(actor, roll, |peer, dice, world| requests = peer.actor.up(dice, world));
+        let Some(Some(Peer { port: Some((key, port)), .. })) = self.peers.get(actor) else { return };
+        let (by, at) = (*key, self.now);
+        let mut submitted = requests.clone();
+        port.submit(&mut submitted, 100);
+        for request in &requests {
+            self.tell(&Fact::Asked { at, by, request });
+        }
+    }
+
+    fn down(&mut self, actor: usize, roll: u64) {
+        self.with_peer(actor, roll, |peer, dice, world| {
+            let bytes = peer.actor.down(dice, world);
+            peer.unread_bytes = peer.unread_bytes.saturating_sub(bytes);
+            if let Some((_, port)) = &peer.port {
+                port.written(bytes);
+            }
+        });
+    }
+
+    pub(crate) fn cut(&mut self, actor: usize) {
+        let Some(Some(peer)) = self.peers.get_mut(actor) else { return };
+        if let Some((key, _port)) = peer.port.take() {
+            peer.actor.cut();
+            peer.unread_bytes = 0;
+            self.tell(&Fact::Cut { key });
+        }
+    }
+
+    pub(crate) fn lose_connections(&mut self) {
+        for peer in self.peers.iter_mut().flatten() {
+            if peer.port.take().is_some() {
+                peer.actor.cut();
+                peer.unread_bytes = 0;
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        let Some(driver) = &mut self.driver else { return };
+        // What a batch that landed for sure left behind is what recovery must find from now on.
+        let aloft = driver.turn(self.now);
+        if aloft && self.aloft.is_none() {
+            self.aloft = Some(normalised(driver.state(), self.now));
+        }
+        self.tap();
+        self.bury();
+    }
+
+    fn land(&mut self) -> bool {
+        let Some(driver) = &mut self.driver else { return false };
+        let landed = driver.land();
+        if landed && !self.disk.is_dark() {
+            if self.sync_may_fail {
+                // Whether it is durable or failed is what the partition notices now.
+                self.unsure();
+            } else {
+                self.settle_states();
+            }
+        }
+        self.tap();
+        self.bury();
+        landed
+    }
+
+    /// Lets the partition notice what became of its batch, and believes it.
+    fn unsure(&mut self) {
+        let Some(driver) = &mut self.driver else { return };
+        let aloft = driver.turn(self.now);
+        if driver.partition().stopped().is_none() {
+            let next = aloft.then(|| normalised(driver.state(), self.now));
+            self.settle_states();
+            self.aloft = next;
+        }
+    }
+
+    /// The batch in flight is durable.
+    pub(crate) fn settle_states(&mut self) {
+        if let Some(aloft) = self.aloft.take() {
+            self.landed = aloft;
+        }
+    }
+
+    fn keep(&mut self) -> bool {
+        let kept = self.driver.as_mut().is_some_and(Driver::keep);
+        self.bury();
+        kept
+    }
+
+    /// Takes what left the broker: it is promised from here on.
+    pub(crate) fn tap(&mut self) {
+        let mut all: Vec<(usize, Key, Vec<Event>)> = Vec::new();
+        for (index, peer) in self.peers.iter().enumerate() {
+            let mut events = Vec::new();
+            if let Some(Peer { port: Some((key, port)), .. }) = peer
+                && port.take_events(&mut events)
+            {
+                all.push((index, *key, events));
+            }
+        }
+        self.plant.tapped(&mut all);
+        let at = self.now;
+        for (index, to, events) in all {
+            for event in events {
+                self.tell(&Fact::Told { at, to, event: &event });
+                let Some(Some(peer)) = self.peers.get_mut(index) else { continue };
+                peer.unread_bytes += delivery_bytes(&event);
+                self.unread_bytes_max = self.unread_bytes_max.max(peer.unread_bytes);
+                peer.actor.arrived(event);
+            }
+        }
+    }
+
+    pub(crate) fn tell(&mut self, fact: &Fact<'_>) {
+        self.facts += 1;
+        if let Some(trace) = &mut self.trace {
+            let mut line = format!("{fact:?}");
+            line.truncate(1000);
+            trace.push(format!("{}: {line}", self.step));
+        }
+        for checker in &mut self.checkers {
+            if let Err(what) = checker.see(fact)
+                && self.failure.is_none()
+            {
+                self.failure =
+                    Some(Failure { checker: checker.name().to_owned(), what, step: self.step });
+            }
+        }
+    }
+
+    pub(crate) fn fail(&mut self, checker: &str, what: &str) {
+        let failure = Failure { checker: checker.to_owned(), what: what.to_owned(), step: self.step };
+        self.failure.get_or_insert(failure);
+    }
+
+    /// The broker is back: compares what it found with what was promised.
+    pub(crate) fn back(&mut self) {
+        let Some(driver) = &self.driver else { return };
+        let state = driver.state();
+        let found = recovered(normalised(state.clone(), self.now));
+        let landed = recovered(std::mem::take(&mut self.landed));
+        let aloft = self.aloft.take().map(recovered);
+        // What its time was over for at the crash may have been forgotten since.
+        let at = self.now;
+        let known = if found == normalised(landed.clone(), at) || aloft.is_some_and(|aloft| found == normalised(aloft, at)) {
+            Ok(())
+        } else {
+            Err(difference(&found, &landed))
+        };
+        self.landed = found;
+        self.tell(&Fact::Back { at, state: &state, known });
+    }
+
+    /// Turns, appends and keeps house until nothing is left to do. False: it died meanwhile, or cannot.
+    pub(crate) fn rest(&mut self) -> bool {
+        let life = self.life;
+        for _ in 0..ROUNDS_MAX {
+            // Whatever lingers is due.
+            self.now = self.now.after_ms(self.options.linger_ms + 1);
+            self.turn();
+            let worked = [self.land(), self.keep()].contains(&true);
+            if self.life != life || self.failure.is_some() || self.full {
+                return false;
+            }
+            let Some(driver) = &self.driver else { return false };
+            if !worked && driver.timeout_ms(self.now).is_none_or(|ms| ms > self.options.linger_ms) {
+                return driver.health() == Health::Running;
+            }
+        }
+        self.fail("rest", "the broker does not come to rest");
+        false
+    }
+
+    /// Looks at everything at one moment at rest.
+    fn audit(&mut self) -> bool {
+        if !self.rest() {
+            return false;
+        }
+        let mut requests = vec![Request::Open { token: Token(1), namespace: "/".into(), label: "auditor".into() }];
+        let all = CatalogOp::Queues { after: None, prefix: "".into(), count_max: 1_000 };
+        requests.push(Request::Catalog { token: Token(2), op: Box::new(all) });
+        requests.extend(topology::QUEUES.iter().zip(3..).map(|(queue, token)| Request::Inspect {
+            token: Token(token),
+            op: Box::new(InspectOp::Browse {
+                queue: (*queue).into(),
+                from: Seq(0),
+                count_max: 1_000,
+                states: Vec::new(),
+                headers: Default::default(),
+            }),
+        }));
+        let Some(driver) = &mut self.driver else { return false };
+        let port = driver.connect();
+        port.submit(&mut requests, 100);
+        self.turn();
+        let mut events = Vec::new();
+        port.take_events(&mut events);
+        drop(port);
+        self.turn();
+        let mut infos = Vec::new();
+        let mut pages = BTreeMap::new();
+        for event in events {
+            match event {
+                Event::Reply { result: Ok(Reply::Queues(queues)), .. } => infos = queues,
+                Event::Reply { token, result: Ok(Reply::Browsed { messages, .. }) } => {
+                    pages.insert(topology::QUEUES[token.0 as usize - 3], messages);
+                }
+                _ => {}
+            }
+        }
+        self.plant.audited(&mut infos);
+        let queues: Vec<Audited> = infos
+            .into_iter()
+            .map(|info| Audited { messages: pages.remove(info.name.as_str()).unwrap_or_default(), info })
+            .collect();
+        let at = self.now;
+        self.tell(&Fact::Audit { at, queues: &queues });
+        self.tell_at_rest();
+        self.failure.is_none()
+    }
+
+    fn tell_at_rest(&mut self) {
+        let Some(driver) = &self.driver else { return };
+        let stats = driver.stats();
+        let open = self.peers.iter().flatten().filter(|peer| peer.port.is_some()).count() as u64;
+        let unread_bytes_max = std::mem::take(&mut self.unread_bytes_max);
+        let (messages, connections) = (stats.messages, stats.connections);
+        self.tell(&Fact::AtRest { messages, connections, connections_open: open, unread_bytes_max });
+    }
+
+    /// Asks as a client that the checkers know, and lets the broker answer.
+    fn ask(&mut self, mut requests: Vec<Request>) -> Vec<Event> {
+        let Some(driver) = &mut self.driver else { return Vec::new() };
+        let port = driver.connect();
+        let (key, at) = (self.life << 32 | port.id().0, self.now);
+        requests.insert(0, Request::Open { token: Token(1), namespace: "/".into(), label: "sim".into() });
+        for request in &requests {
+            self.tell(&Fact::Asked { at, by: key, request });
+        }
+        port.submit(&mut requests, 100);
+        self.rest();
+        let mut events = Vec::new();
+        port.take_events(&mut events);
+        for event in &events {
+            self.tell(&Fact::Told { at: self.now, to: key, event });
+        }
+        drop(port);
+        self.tell(&Fact::Cut { key });
+        self.rest();
+        events
+    }
+
+    fn set_up(&mut self) {
+        let requests = topology::setup().into_iter().zip(2..);
+        let requests =
+            requests.map(|(op, token)| Request::Catalog { token: Token(token), op: Box::new(op) }).collect();
+        self.ask(requests);
+    }
+
+    /// What follows all scenarios: the network delivers what is on its way, nothing fails any more, and everything that is
+    /// left is taken out.
+    fn finish(&mut self, seed: u64) {
+        self.heal();
+        let mut dice = Dice::new(seed ^ 0xf1a1);
+        for _ in 0..4 {
+            for actor in 0..self.peers.len() {
+                self.up(actor, dice.number());
+            }
+            self.turn();
+            self.land();
+            for actor in 0..self.peers.len() {
+                self.down(actor, dice.number());
+            }
+        }
+        if !self.audit() {
+            return;
+        }
+        if dice.one_in(2) {
+            self.crash(dice.one_in(2), None);
+            if self.failure.is_some() || !self.audit() {
+                return;
+            }
+        }
+        for actor in 0..self.peers.len() {
+            self.cut(actor);
+        }
+        self.now = self.now.after_ms(LONG_MS);
+        if self.audit() {
+            self.drain();
+        }
+    }
+
+    /// Takes out everything: what waits must be handed out, and nothing may be left.
+    fn drain(&mut self) {
+        for queue in topology::QUEUES {
+            let fetch = |token, select| {
+                Request::Fetch(Box::new(Fetch {
+                    token: Token(token),
+                    link: LinkId(1),
+                    queue: queue.into(),
+                    select,
+                    count_max: 10_000,
+                    lease: LeaseMode::Settled,
+                    wait_until: None,
+                    label: "drain".into(),
+                }))
+            };
+            let deferred = InspectOp::Browse {
+                queue: queue.into(),
+                from: Seq(0),
+                count_max: 1_000,
+                states: vec![MessageState::Deferred],
+                headers: Default::default(),
+            };
+            let browse = Request::Inspect { token: Token(2), op: Box::new(deferred) };
+            let events = self.ask(vec![browse]);
+            let seqs = events.iter().find_map(|event| match event {
+                Event::Reply { result: Ok(Reply::Browsed { messages, .. }), .. } => {
+                    Some(messages.iter().map(|message| message.seq).collect::<Vec<Seq>>())
+                }
+                _ => None,
+            });
+            let by_seqs = fetch(2, FetchSelect::Seqs(seqs.unwrap_or_default()));
+            self.ask(vec![by_seqs, fetch(3, FetchSelect::Next)]);
+        }
+        self.tell(&Fact::Drained);
+        self.audit();
+    }
+}
+
+/// What must be the same before and after a restart: not the numbers that transient messages move too, and not what time
+/// has forgotten.
+fn normalised(items: Vec<Item>, now: Time) -> Vec<Item> {
+    items
+        .into_iter()
+        .filter(|item| !matches!(item, Item::Machine { .. }))
+        .map(|item| match item {
+            Item::Queue { queue, held_keys, mut dedup, .. } => {
+                dedup.retain(|(_, _, _, until)| *until > now);
+                Item::Queue { queue, next_seq: Seq(0), last_fence: Fence(0), held_keys, dedup }
+            }
+            Item::Entry(mut entry) => {
+                if entry.state != MessageState::InFlight {
+                    entry.fence = Fence(0);
+                }
+                Item::Entry(entry)
+            }
+            other => other,
+        })
+        .collect()
+}
+
+/// What a restart makes of a state: linked leases end.
+fn recovered(items: Vec<Item>) -> Vec<Item> {
+    items
+        .into_iter()
+        .map(|item| match item {
+            Item::Entry(mut entry) if entry.linked && entry.state == MessageState::InFlight => {
+                entry.state = MessageState::Ready;
+                entry.linked = false;
+                entry.until = None;
+                entry.fence = Fence(0);
+                Item::Entry(entry)
+            }
+            other => other,
+        })
+        .collect()
+}
+
+fn difference(found: &[Item], promised: &[Item]) -> String {
+    let missing = promised.iter().find(|item| !found.contains(item));
+    let new = found.iter().find(|item| !promised.contains(item));
+    format!("missing {missing:?}, new {new:?} ({} and {} items)", promised.len(), found.len())
+}
