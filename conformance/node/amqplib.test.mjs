@@ -255,12 +255,14 @@ describe("recovery", () => {
     const own = await startServer();
     if (!own.isOwn && !own.canRestart) return t.skip("restarts the server: needs BATON_BIN or AMQP_RESTART");
     const queue = unique("durable"), got = [];
+    let setups = 0;
     const robust = await amqp.connect(own.url, {
       recovery: {
         initialDelay: 50, maxDelay: 300,
         async setup(model) {
           const ch = await model.createChannel();
           await ch.assertQueue(queue, { durable: true });
+          setups += 1;
         },
       },
     });
@@ -270,16 +272,9 @@ describe("recovery", () => {
     publisher.sendToQueue(queue, Buffer.from("kept"), { persistent: true });
     await publisher.waitForConfirms();
     await own.killAndRestart();
-    const consumer = await waitUntil(async () => {
-      try { // the client may not have noticed yet that its connection is gone
-        const channel = await robust.createChannel();
-        channel.on("error", () => {});
-        await channel.consume(queue, (m) => { got.push(m.content.toString()); channel.ack(m); });
-        return channel;
-      } catch {
-        return false;
-      }
-    }, "recovered", 20_000);
+    await waitUntil(() => setups === 2, "connected again", 20_000);
+    const consumer = await robust.createChannel();
+    await consumer.consume(queue, (m) => { got.push(m.content.toString()); consumer.ack(m); });
     await waitUntil(() => got.length === 1);
     assert.deepEqual(got, ["kept"]);
     await consumer.deleteQueue(queue);
