@@ -61,6 +61,7 @@ pub(super) fn queue_policy(declare: &Declare, vhost: &str) -> Result<WantedQueue
     };
     let policy = QueuePolicy {
         durable: declare.durable,
+        persist_all: quorum,
         exclusive: declare.exclusive,
         auto_delete: declare.auto_delete,
         idle_ms_max: reader.positive("x-expires")?,

@@ -8,7 +8,7 @@ use super::connection::Phase;
 use super::failure::Failure;
 use super::steps::Answer;
 use super::token::Origin;
-use super::{AmqpSession, token, write};
+use super::{AmqpSession, token};
 use crate::methods::basic;
 
 impl AmqpSession {
@@ -59,7 +59,8 @@ impl AmqpSession {
             return;
         }
         if self.client.wants_cancel {
-            write(out, number, &basic::Cancel { consumer_tag: tag, no_wait: true });
+            // Behind what the channel waits for: whoever deletes the queue itself hears of that first, as in RabbitMQ.
+            self.answer(number, basic::Cancel { consumer_tag: tag, no_wait: true }, out);
         } else if reason == CancelReason::TooSlow {
             let text = format!(
                 "delivery acknowledgement on channel {number} timed out. This timeout can be configured per queue and consumer with x-consumer-timeout"

@@ -44,8 +44,10 @@ impl AmqpSession {
             ttl_ms,
         };
         let message = self.message(&source, &content.body)?;
-        let more_keys = special.cc.iter().chain(&special.bcc).map(|key| Name::from_utf8_lossy(key));
-        let more_keys: SmallVec<[Name; 2]> = more_keys.collect();
+        let mut more_keys: SmallVec<[Name; 2]> = SmallVec::new();
+        for key in special.cc.iter().chain(&special.bcc) {
+            more_keys.push(Name::from_utf8_lossy(key));
+        }
         let channel = self.opened(number)?;
         channel.published += 1;
         let confirm = match &mut channel.mode {

@@ -232,6 +232,19 @@ fn the_end_of_a_queue_is_told_to_those_who_can_hear_it() {
 }
 
 #[test]
+fn who_deletes_the_queue_hears_of_that_before_its_consumer_is_cancelled() {
+    use crate::methods::queue::{Delete, DeleteOk};
+    let mut peer = Peer::with_channel();
+    let (consumer, _) = peer.consume(false);
+    peer.send(1, Delete { queue: short("q"), ..Default::default() });
+    let token = peer.only_token();
+    assert_eq!(peer.event(Event::Cancelled { consumer, reason: CancelReason::QueueDeleted }), []);
+    let ok = method(1, DeleteOk { message_count: 2 });
+    let told = method(1, basic::Cancel { consumer_tag: short("t"), no_wait: true });
+    assert_eq!(peer.reply(token, Ok(Reply::Count(2))), [ok, told]);
+}
+
+#[test]
 fn get_answers_in_its_turn() {
     let mut peer = Peer::with_channel();
     let get = basic::Get { queue: short("q"), ..Default::default() };
