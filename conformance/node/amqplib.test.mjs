@@ -274,9 +274,10 @@ describe("recovery", () => {
     await own.killAndRestart();
     await waitUntil(() => setups === 2, "connected again", 20_000);
     const consumer = await robust.createChannel();
-    await consumer.consume(queue, (m) => { got.push(m.content.toString()); consumer.ack(m); });
+    const { consumerTag } = await consumer.consume(queue, (m) => { got.push(m.content.toString()); consumer.ack(m); });
     await waitUntil(() => got.length === 1);
     assert.deepEqual(got, ["kept"]);
+    await consumer.cancel(consumerTag);
     await consumer.deleteQueue(queue);
     await robust.close();
     await own.close();
