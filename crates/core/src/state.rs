@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) next_queue: u32,
     pub(crate) next_message: u64,
     pub(crate) generation: u32,
+    /// Behind the record that began this generation, once it was begun by this process.
+    pub(crate) generation_end: Option<u64>,
     /// Contents met so far in a snapshot, which tells them by message id. Empty after recovery.
     restored: HashMap<MessageId, ContentIndex, FixedState>,
     /// The content of the next `Enqueued`, if it is there already: it was just made, or the message is in other queues.
@@ -43,6 +45,7 @@ impl State {
             next_queue: 1,
             next_message: 1,
             generation: 0,
+            generation_end: None,
             restored: HashMap::default(),
             sharing: None,
         }

@@ -283,6 +283,7 @@ impl Machine {
             self.release_all(now, *consumer, failed, cx);
         }
         for consumer in consumers {
+            self.let_go(consumer);
             self.end_consumer(now, consumer, cx);
             self.clients.remove_consumer(consumer);
         }

@@ -74,7 +74,7 @@ impl Machine {
         self.commit(Record::Released(released), cx)
     }
 
-    /// Queues that a dead letter goes to. Those that would close a cycle without any rejection in it are left out, as in
+    /// Queues that a dead letter goes to. Those that would close a cycle without any rejection or operator in it are left out, as in
     /// RabbitMQ: nobody looked at the message on the way, so it would circle for ever.
     fn dead_letter_targets(
         &self,
@@ -339,8 +339,10 @@ fn address(message: &Message) -> (Name, Vec<Name>) {
     (exchange, keys)
 }
 
-/// Whether a dead letter that goes to `queue` has been there before without a rejection since.
+/// Whether a dead letter that goes to `queue` has been there before and nobody has looked at it since, neither a consumer that
+/// rejected it nor an operator that moved it.
 fn closes_cycle(queue: &Name, deaths: &[Death]) -> bool {
     let Some(before) = deaths.iter().position(|death| death.queue == *queue) else { return false };
-    deaths.iter().take(before + 1).all(|death| death.reason != DeathReason::Rejected)
+    let looked_at = |death: &Death| matches!(death.reason, DeathReason::Rejected | DeathReason::Operator);
+    !deaths.iter().take(before + 1).any(looked_at)
 }

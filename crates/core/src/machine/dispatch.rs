@@ -301,10 +301,12 @@ impl Machine {
                 deliveries.extend(self.delivery(queue, &handover));
             }
         }
-        // Only who may rely on the lease after a restart waits for its record; the message itself is durable or waits already.
-        let needs_lease = matches!(lease, Lease::Timed { .. });
+        // Who may rely on the lease after a restart waits for its record, and so does who gets a message at most once. Others
+        // wait for the message itself, and for the generation of their fencing numbers: a crash must not grant them again.
+        let needs_record = matches!(lease, Lease::Timed { .. } | Lease::Settled);
         for (_, _, needs) in deliveries.iter_mut().skip(first_delivery) {
-            *needs = if needs_lease { end.or(*needs) } else { *needs };
+            *needs = if needs_record { end.max(*needs) } else { *needs };
+            *needs = (*needs).max(self.state.generation_end);
         }
         let count = deliveries.len() as u64 - first_delivery as u64;
         self.totals.delivered += count;

@@ -136,7 +136,7 @@ impl Machine {
     pub fn recovered(&mut self, now: Time, cx: &mut Context<'_>) {
         self.state.recovery_done();
         let generation = self.state.generation + 1;
-        self.commit(Record::Recovered { generation, at: now }, cx);
+        self.state.generation_end = self.commit(Record::Recovered { generation, at: now }, cx);
         for id in self.state.queue_ids() {
             if let Some(queue) = self.state.queue_mut(id) {
                 queue.serve.used(now);

@@ -248,13 +248,24 @@ impl Machine {
         whole(capped * (1.0 - jitter))
     }
 
-    /// All that a consumer holds goes back, in order.
+    /// All that a consumer holds as long as its link goes back, in order. Timed leases go on: they belong to the receipt.
     pub(super) fn release_all(&mut self, now: Time, consumer: u32, failed: bool, cx: &mut Context<'_>) {
         let Some(queue) = self.clients.consumer(consumer).map(|consumer| consumer.queue) else { return };
         let mut held = self.clients.leases(consumer);
-        held.retain(|seq| self.holder(queue, *seq) == Some(consumer));
+        let linked = |seq: &Seq| self.state.entry(queue, *seq).is_some_and(|entry| entry.linked);
+        held.retain(|seq| self.holder(queue, *seq) == Some(consumer) && linked(seq));
         if !held.is_empty() {
             self.release(now, queue, &held, failed, None, cx);
+        }
+    }
+
+    /// Nobody holds a consumer's timed leases any more but who has the receipts.
+    pub(super) fn let_go(&mut self, consumer: u32) {
+        let Some(queue) = self.clients.consumer(consumer).map(|consumer| consumer.queue) else { return };
+        for seq in self.clients.leases(consumer) {
+            if self.holder(queue, seq) == Some(consumer) {
+                self.give_up(queue, seq);
+            }
         }
     }
 
