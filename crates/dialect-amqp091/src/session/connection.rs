@@ -95,6 +95,15 @@ impl Timers {
         self.last_sent = now;
     }
 
+    /// We are called at least every half interval. When a call comes much later than that, time has jumped (a suspended
+    /// machine, a test clock that was moved), and what the peer sent meanwhile may still be unread: it gets its time again.
+    fn ticked(&mut self, now: Time) {
+        if self.heartbeat_ms > 0 && now.since_ms(self.now) > self.heartbeat_ms {
+            self.last_received = now;
+        }
+        self.now = now;
+    }
+
     /// By then the peer must have sent something.
     fn silent_until(&self) -> Option<Time> {
         let ms = self.heartbeat_ms * limits::HEARTBEATS_MISSED_MAX;
@@ -119,7 +128,7 @@ impl AmqpSession {
     }
 
     pub(super) fn on_tick(&mut self, now: Time, out: &mut Output) {
-        self.timers.now = now;
+        self.timers.ticked(now);
         match self.phase {
             Phase::Gone => {}
             Phase::Header if self.timers.give_up.is_none() => {
