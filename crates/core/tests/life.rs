@@ -3,10 +3,11 @@
 
 mod common;
 
+use baton_core::Context;
 use baton_model::event::{CancelReason, DeathReason};
 use baton_model::policy::*;
-use baton_model::request::{Fetch, FetchSelect, LeaseMode, Outcome, Request};
-use baton_model::{Event, Name, PublishOutcome, RefusalCode};
+use baton_model::request::{Fetch, FetchSelect, LeaseMode, Outcome, Request, Subscribe};
+use baton_model::{ConsumerId, Event, Name, PublishOutcome, RefusalCode, Token};
 use common::*;
 
 fn release(failed: bool) -> Outcome {
@@ -557,4 +558,51 @@ fn a_consumer_gets_what_could_not_be_read_at_the_next_dispatch() {
     assert!(delivered(&events).is_empty());
     broker.store.unreadable = false;
     assert_eq!(delivered(&broker.run(|_, _, _| ())), [(1, 1, "a".to_owned())]);
+}
+
+#[test]
+fn a_queue_may_persist_what_its_senders_did_not_ask_for() {
+    let mut broker = Broker::default();
+    broker.declare("q", QueuePolicy { persist_all: true, ..QueuePolicy::default() });
+    let mut publish = broker.message("", "q", "kept");
+    publish.durable = false;
+    broker.publish(publish);
+    broker.restart(false);
+    assert_eq!(broker.drain("q"), ["kept"]);
+}
+
+#[test]
+fn one_dispatch_does_not_hand_out_a_whole_backlog() {
+    let mut broker = Broker::default();
+    broker.declare("q", QueuePolicy::default());
+    let messages: Vec<_> = (0..5_000).map(|index| broker.message("", "q", &index.to_string())).collect();
+    let mut effects = Vec::new();
+    let mut cx = Context { store: &mut broker.store, effects: &mut effects };
+    let subscribe = Subscribe {
+        token: Token(1),
+        consumer: ConsumerId(1),
+        link: LINK,
+        queue: "q".into(),
+        lease: LeaseMode::Settled,
+        window: None,
+        credit: None,
+        priority: 0,
+        exclusive: false,
+        session: None,
+        linked_lease_ms_max: None,
+        label: Name::default(),
+    };
+    // Past the harness, whose check after every step is far too slow for so many.
+    for message in messages {
+        broker.machine.step(broker.now, A, Request::Publish(Box::new(message)), &mut cx);
+    }
+    broker.machine.step(broker.now, A, Request::Subscribe(Box::new(subscribe)), &mut cx);
+    broker.machine.dispatch(broker.now, &mut cx);
+    assert!(broker.machine.unfinished());
+    broker.machine.pause(A, true);
+    while broker.machine.unfinished() {
+        broker.machine.dispatch(broker.now, &mut cx);
+    }
+    let delivered = cx.effects.iter().filter(|effect| matches!(effect.event, Event::Delivered(_))).count();
+    assert!((1_000..4_000).contains(&delivered), "{delivered}");
 }

@@ -73,6 +73,10 @@ impl Machine {
         }
     }
 
+    pub(crate) fn unfinished(&self) -> bool {
+        false
+    }
+
     pub(crate) fn contents(&self, each: &mut dyn FnMut(Stored)) {
         self.entries.iter().for_each(|entry| each(entry.stored));
     }

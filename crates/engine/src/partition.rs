@@ -228,6 +228,7 @@ impl Partition {
             self.counts.pauses += 1;
             self.machine.pause(id, true);
         }
+        self.turn_wanted |= self.machine.unfinished();
     }
 
     fn handle(&mut self, wake: Wake) {

@@ -7,6 +7,8 @@ use crate::Name;
 pub struct QueuePolicy {
     /// The queue, and the durable messages in it, survive a restart.
     pub durable: bool,
+    /// Every message in it survives a restart, whatever its sender asked for. Only means anything in a durable queue.
+    pub persist_all: bool,
     /// Only the connection that declared it may use it; it goes with that connection.
     pub exclusive: bool,
     /// Deleted when its last consumer goes (not before it had one).
@@ -221,6 +223,7 @@ impl Default for QueuePolicy {
     fn default() -> Self {
         Self {
             durable: true,
+            persist_all: false,
             exclusive: false,
             auto_delete: false,
             idle_ms_max: None,

@@ -41,6 +41,7 @@ pub struct PolicyJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl_ms: Option<u64>,
     delay_ms: u64,
+    persist_all: bool,
     capacity: CapacityJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<DeadLetterJson>,
@@ -178,6 +179,7 @@ impl From<&QueuePolicy> for PolicyJson {
             idle_ms_max: policy.idle_ms_max,
             ttl_ms: policy.ttl_ms,
             delay_ms: policy.delay_ms,
+            persist_all: policy.persist_all,
             capacity: CapacityJson {
                 messages_max: policy.capacity.messages_max,
                 bytes_max: policy.capacity.bytes_max,
@@ -249,6 +251,7 @@ impl PolicyJson {
             idle_ms_max: self.idle_ms_max,
             ttl_ms: self.ttl_ms,
             delay_ms: self.delay_ms,
+            persist_all: self.persist_all,
             capacity: Capacity {
                 messages_max: self.capacity.messages_max,
                 bytes_max: self.capacity.bytes_max,

@@ -38,7 +38,8 @@ mod bit {
     pub(super) const RATE: u64 = 1 << 21;
     pub(super) const IN_FLIGHT_MAX: u64 = 1 << 22;
     pub(super) const LABELS: u64 = 1 << 23;
-    pub(super) const KNOWN: u64 = (1 << 24) - 1;
+    pub(super) const PERSIST_ALL: u64 = 1 << 24;
+    pub(super) const KNOWN: u64 = (1 << 25) - 1;
 }
 
 fn bits(policy: &QueuePolicy) -> u64 {
@@ -68,6 +69,7 @@ fn bits(policy: &QueuePolicy) -> u64 {
         (bit::RATE, dispatch.rate.is_some()),
         (bit::IN_FLIGHT_MAX, dispatch.in_flight_max.is_some()),
         (bit::LABELS, !policy.labels.is_empty()),
+        (bit::PERSIST_ALL, policy.persist_all),
     ]
     .into_iter()
     .fold(0, |bits, (bit, set)| if set { bits | bit } else { bits })
@@ -167,6 +169,7 @@ pub(super) fn take_queue(input: &mut Reader<'_>) -> Result<QueuePolicy, DecodeEr
     };
     Ok(QueuePolicy {
         durable: has(bit::DURABLE),
+        persist_all: has(bit::PERSIST_ALL),
         exclusive: has(bit::EXCLUSIVE),
         auto_delete: has(bit::AUTO_DELETE),
         idle_ms_max,

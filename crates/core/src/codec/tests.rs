@@ -136,7 +136,7 @@ fn queue_policy() -> BoxedStrategy<QueuePolicy> {
         },
     );
     (
-        (any::<[bool; 3]>(), of(number()), of(number()), number(), capacity, of((name(), of(name())))),
+        (any::<[bool; 4]>(), of(number()), of(number()), number(), capacity, of((name(), of(name())))),
         (any::<u8>(), retry(), number(), of(number()), select(vec![ReleaseTo::Original, ReleaseTo::Back])),
         ((mode, poison), of((number(), any::<bool>(), any::<bool>())), dispatch, labels()),
     )
@@ -144,6 +144,7 @@ fn queue_policy() -> BoxedStrategy<QueuePolicy> {
             durable: flags[0],
             exclusive: flags[1],
             auto_delete: flags[2],
+            persist_all: flags[3],
             idle_ms_max,
             ttl_ms,
             delay_ms,

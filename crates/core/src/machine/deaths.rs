@@ -56,7 +56,7 @@ impl Machine {
             return self.drop_message(queue, seq, reason, cx);
         }
         self.totals.dead_lettered += 1;
-        self.move_message(now, queue, seq, &targets, overlay, cx)
+        self.move_message(now, (queue, seq), &message, &targets, overlay, cx)
     }
 
     /// A message that should be moved cannot be read yet (it left the memory a moment ago and is still being written): it is
@@ -101,8 +101,8 @@ impl Machine {
     pub(super) fn move_message(
         &mut self,
         now: Time,
-        from: QueueId,
-        seq: Seq,
+        (from, seq): (QueueId, Seq),
+        message: &Message,
         targets: &[QueueId],
         overlay: Overlay,
         cx: &mut Context<'_>,
@@ -110,7 +110,12 @@ impl Machine {
         let entry = self.state.entry(from, seq)?;
         let (content, was_durable) = (entry.content, entry.durable);
         let message_durable = self.state.contents.get(content).durable;
-        let (priority, key) = (entry.priority, self.key_name(from, entry));
+        // As it was sent: what the queue it leaves made of it says nothing about the next one.
+        let priority = match message.envelope().get(Tag::Priority) {
+            Some(ValueRef::U8(priority)) => priority,
+            _ => 0,
+        };
+        let key = self.key_name(from, entry);
         let mut kept: SmallVec<[Place; 1]> = SmallVec::new();
         let mut others: SmallVec<[Place; 1]> = SmallVec::new();
         for target in targets {
@@ -125,7 +130,11 @@ impl Machine {
                 dedup: None,
             };
             queue.next_seq += 1;
-            if message_durable && survives(queue) { kept.push(place) } else { others.push(place) }
+            if survives(queue) && (message_durable || queue.policy.persist_all) {
+                kept.push(place)
+            } else {
+                others.push(place)
+            }
         }
         let overlay = Arc::new(overlay);
         // The move itself carries the places that are as durable as where the message was; the others are a new arrival
@@ -133,7 +142,7 @@ impl Machine {
         let (moved, arrived) = if was_durable { (kept, others) } else { (others, kept) };
         let mut needs = None;
         if !arrived.is_empty() {
-            let message = self.message(from, seq, cx)?;
+            let message = message.clone();
             let id = self.state.contents.get(content).id;
             self.state.share_next(content);
             let enqueued = Enqueued {
@@ -181,7 +190,8 @@ impl Machine {
     /// A full queue gives up the message that has waited longest. False if it has none.
     pub(super) fn drop_oldest(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) -> bool {
         let Some(found) = self.state.queue_mut(queue) else { return false };
-        let oldest = found.index.ready.pop_least().or_else(|| {
+        // The head, which is the most urgent where there are priorities, as RabbitMQ does.
+        let oldest = found.index.ready.peek().map(|(_, seq)| seq).or_else(|| {
             // Only keyed or scheduled messages wait: the oldest of those, found in the order of places.
             let waits = |entry: &Entry| entry.state != MessageState::InFlight;
             found.entries.iter_from(Seq(0)).find(|(_, entry)| waits(entry)).map(|(seq, _)| seq)
@@ -263,7 +273,7 @@ impl Machine {
         let mut overlay = died(&message, entry, &found.name, now, DeathReason::Operator, None);
         overlay.exchange = Name::default();
         overlay.keys = vec![self.state.queue(to)?.name.clone()];
-        self.move_message(now, from, seq, &[to], overlay, cx)
+        self.move_message(now, (from, seq), &message, &[to], overlay, cx)
     }
 }
 

@@ -30,6 +30,10 @@ pub(super) enum Lease {
     Settled,
 }
 
+/// Most messages that one call of dispatch hands out of one queue. A consumer without a limit must not get a whole backlog
+/// in one go: the caller must have the chance to pause a connection that does not read.
+const HANDOVERS_MAX: u64 = 2_000;
+
 /// One round through a queue's line.
 #[derive(Default)]
 struct Round {
@@ -37,12 +41,15 @@ struct Round {
     after: Option<Turn>,
     /// On their way, not recorded yet.
     handovers: Vec<Handover>,
+    /// Handed out in this round, those on their way included.
+    count: u64,
 }
 
 impl Machine {
     /// Hands out what can be delivered. Called once after a batch of steps, so that many deliveries make one record.
+    /// A queue with very much to hand out is not finished in one call: see [`Machine::unfinished`].
     pub fn dispatch(&mut self, now: Time, cx: &mut Context<'_>) {
-        for queue in std::mem::take(&mut self.unread) {
+        for queue in std::mem::take(&mut self.later).into_iter().chain(std::mem::take(&mut self.unread)) {
             self.touch(queue);
         }
         let mut index = 0;
@@ -62,6 +69,12 @@ impl Machine {
         self.state.contents.evict();
     }
 
+    /// Whether the last dispatch left something to hand out: call it again soon, after pausing connections that do not read.
+    #[must_use]
+    pub fn unfinished(&self) -> bool {
+        !self.later.is_empty()
+    }
+
     fn dispatch_queue(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) {
         let mut round = Round::default();
         // Keyed queues and rates decide anew after each message; others only when the batch is made.
@@ -69,6 +82,10 @@ impl Machine {
         while let Some((turn, taker)) = self.state.queue(queue).and_then(|q| q.serve.next_taker(round.after))
         {
             if self.budget(now, queue, round.handovers.len() as u64) == 0 {
+                break;
+            }
+            if round.count >= HANDOVERS_MAX {
+                self.later.push(queue);
                 break;
             }
             match taker {
@@ -125,6 +142,7 @@ impl Machine {
             queue.index.keys.taken_by(key, consumer);
         }
         round.handovers.push(handover);
+        round.count += 1;
         self.clients.took(consumer, seq, lease != Lease::Settled);
         self.leave_line(queue, consumer);
         if self.clients.can_take(consumer)

@@ -42,6 +42,8 @@ pub struct Machine {
     clients: Clients,
     /// Queues to be served at the next dispatch.
     dirty: Vec<QueueId>,
+    /// Queues with more to hand out than one dispatch does.
+    later: Vec<QueueId>,
     /// Queues whose next message could not be read back yet.
     unread: Vec<QueueId>,
     /// Queues that got dead letters and may be too full now.
@@ -91,6 +93,7 @@ impl Machine {
             state: State::new(),
             clients: Clients::default(),
             dirty: Vec::new(),
+            later: Vec::new(),
             unread: Vec::new(),
             overflowing: Vec::new(),
             timers: BTreeSet::new(),

@@ -173,7 +173,7 @@ impl Machine {
             let Some(queue) = self.state.queue_mut(*queue) else { continue };
             let place = plan_place(now, queue, publish);
             first.get_or_insert(place.seq);
-            let survives = publish.durable && survives(queue);
+            let survives = survives(queue) && (publish.durable || queue.policy.persist_all);
             if survives { plan.durable.push(place) } else { plan.transient.push(place) }
         }
         let Some(seq) = first else {

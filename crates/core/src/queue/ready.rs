@@ -46,11 +46,6 @@ impl Ready {
         self.levels.iter_mut().find_map(Level::pop).map(Seq)
     }
 
-    /// The place that has waited longest in the lowest priority, taken out: the one a full queue gives up first.
-    pub(crate) fn pop_least(&mut self) -> Option<Seq> {
-        self.levels.iter_mut().rev().find_map(Level::pop).map(Seq)
-    }
-
     /// Takes out a place, if it is there.
     pub(crate) fn remove(&mut self, priority: u8, seq: Seq) {
         if let Some(level) = self.levels.iter_mut().find(|level| level.priority == priority) {
@@ -164,15 +159,5 @@ mod tests {
         ready.remove(0, Seq(1));
         ready.remove(0, Seq(99));
         assert_eq!(drain(&mut ready), [2, 3, 4, 5]);
-    }
-
-    #[test]
-    fn the_least_is_the_oldest_of_the_lowest_priority() {
-        let mut ready = Ready::default();
-        ready.insert(3, Seq(1));
-        ready.insert(0, Seq(2));
-        ready.insert(0, Seq(3));
-        assert_eq!(ready.pop_least(), Some(Seq(2)));
-        assert_eq!(drain(&mut ready), [1, 3]);
     }
 }

@@ -106,6 +106,9 @@ impl Broker {
         let mut cx = Context { store: &mut self.store, effects: &mut effects };
         act(&mut self.machine, self.now, &mut cx);
         self.machine.dispatch(self.now, &mut cx);
+        while self.machine.unfinished() {
+            self.machine.dispatch(self.now, &mut cx);
+        }
         if self.machine.next_deadline().is_some_and(|at| at <= self.now) {
             self.machine.tick(self.now, &mut cx);
         }
