@@ -118,7 +118,7 @@ impl AmqpSession {
         let no_ack = consume.no_ack;
         self.consumers.insert(id, Consumer { link, tag: tag.clone(), no_ack, stopping: false, delivered: 0 });
         let label = Name::from(tag.as_str());
-        let op = Op::Consume { consumer: id, queue: queue.clone(), tag, no_wait: consume.no_wait };
+        let op = Op::Consume { queue: queue.clone(), tag, no_wait: consume.no_wait };
         if let Some(token) = self.ask(number, op) {
             let subscribe = Subscribe {
                 token,
@@ -195,11 +195,6 @@ impl AmqpSession {
         if is_counting(&info.policy) && self.counting.len() < 2 * limits::KNOWN_QUEUES_MAX {
             self.counting.insert(info.id);
         }
-    }
-
-    /// The engine has started the consumer; nothing more is to be done than to answer.
-    pub(super) fn consuming(&mut self, id: ConsumerId) {
-        debug_assert!(id.0 < self.next_consumer, "only consumers that we named are started");
     }
 
     pub(super) fn cancel(

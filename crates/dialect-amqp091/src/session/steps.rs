@@ -78,7 +78,6 @@ pub(super) enum Op {
     /// The queue of a direct reply-to.
     ReplyQueue,
     Consume {
-        consumer: ConsumerId,
         queue: Name,
         tag: ShortStr,
         no_wait: bool,
@@ -298,11 +297,8 @@ impl AmqpSession {
                 }
             }
             Op::Look { name, exclusive } => self.looked(&name, exclusive, &reply)?,
-            Op::Consume { consumer, tag, no_wait, .. } => {
-                self.consuming(consumer);
-                if !no_wait {
-                    write(out, number, &basic::ConsumeOk { consumer_tag: tag });
-                }
+            Op::Consume { tag, no_wait: false, .. } => {
+                write(out, number, &basic::ConsumeOk { consumer_tag: tag });
             }
             Op::Cancel { consumer, tag, no_wait } => {
                 self.forget_consumer(consumer);
@@ -323,6 +319,7 @@ impl AmqpSession {
             | Op::BindQueue { .. }
             | Op::PurgeQueue { .. }
             | Op::ReplyQueue
+            | Op::Consume { .. }
             | Op::Get { .. } => {}
         }
         Ok(())
