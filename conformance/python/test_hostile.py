@@ -167,8 +167,8 @@ def test_half_a_frame_and_a_hang_up_leaves_nothing_behind(wire):
 
 
 def test_a_message_larger_than_the_limit_closes_only_its_channel_with_406(wire):
-    """The default limit, as RabbitMQ 4: 16 MiB."""
-    size = 16 * 1024 * 1024 + 1
+    """The default limit, 128 MiB: the body is read and thrown away, the channel closes, the connection goes on."""
+    size = 128 * 1024 * 1024 + 1
     wire.method(1, spec.Basic.Publish(routing_key="q"))
     wire.raw(frame.Header(1, size, spec.BasicProperties()).marshal())
     part = frame.Body(1, b"x" * (131072 - 8)).marshal()
@@ -178,7 +178,7 @@ def test_a_message_larger_than_the_limit_closes_only_its_channel_with_406(wire):
     wire.raw(frame.Body(1, b"x" * rest).marshal())
     closed = wire.expect(spec.Channel.Close)
     assert (closed.reply_code, closed.reply_text) == (
-        406, f"PRECONDITION_FAILED - message size {size} is larger than configured max size 16777216")
+        406, f"PRECONDITION_FAILED - message size {size} is larger than configured max size 134217728")
     wire.method(1, spec.Channel.CloseOk())
     wire.open_channel(2)
 

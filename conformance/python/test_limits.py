@@ -150,12 +150,11 @@ def test_without_max_priority_the_priority_is_ignored(ch, queue):
     assert bodies(ch, name) == ["first", "second"]
 
 
-def test_max_length_with_priorities_drops_one_end_of_the_order(ch, queue, rabbitmq_version):
-    """RabbitMQ drops from the head, which is the most urgent message. Baton drops the oldest of the least urgent."""
+def test_max_length_with_priorities_drops_from_the_head_which_is_the_most_urgent(ch, queue):
     name = queue(ch, {"x-max-priority": 10, "x-max-length": 2})
     for priority in (5, 1, 2):
         send(ch, name, priority, priority=priority)
-    assert bodies(ch, name) == (["2", "1"] if rabbitmq_version else ["5", "2"])
+    assert bodies(ch, name) == ["2", "1"]
 
 
 def test_a_requeued_message_keeps_its_priority(ch, queue):
