@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         println!("  shrunk to {} steps: {}", smaller.steps.len(), failure.what);
         println!("  actors {:?}", smaller.actors);
         smaller.steps.iter().for_each(|step| println!("  {step:?}"));
-        for line in run(&smaller, Plant::None, true).trace.iter().rev().take(40).rev() {
+        for line in run(&smaller, Plant::None, true).trace.iter().rev().take(400).rev() {
             println!("    {line}");
         }
     }

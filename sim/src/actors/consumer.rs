@@ -9,6 +9,9 @@ use super::{World, any_publish};
 use crate::Dice;
 use crate::topology::{BRIEF, DEAD, FLEETING, FULL, KEYS, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
 
+/// Shorter leases than what records linger would go round and round, and the broker would never be at rest.
+const LEASE_MS_MIN: u64 = 200;
+
 /// Its consumers are numbered as they come; what it holds it forgets with the connection.
 #[derive(Debug, Default)]
 pub(super) struct Consumer {
@@ -35,7 +38,7 @@ impl Consumer {
         let queue = *dice.pick(&[PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD]);
         let lease = match queue {
             ONCE => LeaseMode::Settled,
-            _ if dice.one_in(4) => LeaseMode::Timed(Some(20 + dice.below(2_000))),
+            _ if dice.one_in(4) => LeaseMode::Timed(Some(LEASE_MS_MIN + dice.below(2_000))),
             _ => LeaseMode::Linked,
         };
         ask.put(|token| Request::Subscribe(Box::new(Subscribe {

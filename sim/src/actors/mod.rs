@@ -105,7 +105,7 @@ pub(crate) fn any_publish(dice: &mut Dice, token: Token, serials: &mut Serial) -
         durable: target == PRIO || !dice.one_in(8),
         mandatory: dice.one_in(10),
         priority: (target == PRIO).then(|| dice.below(5) as u8),
-        ttl_ms: (target == PLAIN || target == KEYS).then(|| dice.maybe(8, 2_000)).flatten(),
+        ttl_ms: (target == PLAIN).then(|| dice.maybe(8, 2_000)).flatten(),
         delay_ms: (target == WORK).then(|| dice.maybe(3, 1_500)).flatten(),
         group_key: (target == KEYS).then(|| format!("k{}", dice.below(3)).into()),
         dedup_id: (target == PRIO && dice.one_in(2)).then(|| format!("d{}", dice.below(20)).into()),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use baton_engine::port::OUTBOX_BYTES_MAX;
 use baton_model::{ConsumerId, DeliveryRef, Event, Request};
 
-use super::{Checker, flat, may_end};
+use super::{Checker, Ending, flat, may_end};
 use crate::fact::{Audited, Fact, Key};
 
 /// What may be on its way when an outbox meets its limit: a turn's deliveries.
@@ -16,6 +16,7 @@ const OUTBOX_SLACK_BYTES: usize = 1 << 20;
 pub(super) struct Bounded {
     windows: BTreeMap<(Key, ConsumerId), u32>,
     held: BTreeMap<(Key, ConsumerId), BTreeSet<DeliveryRef>>,
+    ending: Ending,
     /// Contents and whether everything was taken out, at the last audit.
     contents: usize,
     drained: bool,
@@ -36,15 +37,14 @@ impl Bounded {
                 for ((key, _), held) in &mut self.held {
                     // A receipt of a timed lease can be used by others.
                     if *key == by || settle.token.is_some() {
-                        settle.deliveries.iter().for_each(|delivery| drop(held.remove(delivery)));
+                        held.retain(|delivery| !settle.deliveries.contains(delivery));
                     }
                 }
             }
             Request::Settle(_) => {}
-            Request::Recover { .. } | Request::Detach { .. } | Request::Inspect { .. } | Request::Catalog { .. } => {
-                // Leases end in several ways that are not looked at here.
-                self.held.clear();
-            }
+            Request::Recover { .. } | Request::Detach { .. } => self.held.retain(|(key, _), _| *key != by),
+            // A queue that is deleted, a lease that is taken back.
+            Request::Inspect { .. } | Request::Catalog { .. } => self.held.clear(),
             _ => {}
         }
     }
@@ -53,13 +53,13 @@ impl Bounded {
         let delivery = match event {
             Event::Delivered(delivery) => delivery,
             Event::LeaseEnded { delivery, .. } => {
-                self.held.values_mut().for_each(|held| drop(held.remove(delivery)));
+                self.held.values_mut().for_each(|held| held.retain(|other| other != delivery));
                 return Ok(());
             }
             _ => return Ok(()),
         };
         // A timed lease runs out without a word once its connection is gone, and counts no more: only linked ones are held.
-        if delivery.lease_until.is_some() {
+        if delivery.lease_until.is_some() || self.ending.has(to, delivery.link) {
             return Ok(());
         }
         let key = (to, delivery.consumer);
@@ -89,6 +89,7 @@ impl Checker for Bounded {
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        self.ending.see(fact);
         match fact {
             Fact::Asked { by, request, .. } => flat(request).for_each(|request| self.asked(*by, request)),
             Fact::Told { to, event, .. } => return self.told(*to, event),

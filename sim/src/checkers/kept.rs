@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use baton_model::event::PublishOutcome;
 use baton_model::request::{CatalogOp, InspectOp, LeaseMode, MessageAction};
-use baton_model::{Event, MessageId, Outcome, QueueId, Request, Seq, Time, Token};
+use baton_model::{DeliveryRef, Event, MessageId, Outcome, QueueId, Request, Seq, Time, Token};
 
 use super::{Checker, Modes, Names, Receipts, deliveries, flat};
 use crate::fact::{Audited, Fact, Key, Serial, serial};
@@ -15,10 +15,20 @@ use crate::topology::{FAN, FLEETING, ONCE, PLAIN, SMALL, rejects_to_nowhere};
 /// What may have taken a copy away.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Taken {
-    /// Whoever had it at this place.
-    At(QueueId, Seq),
+    /// Whoever had it with this receipt.
+    With(DeliveryRef),
     /// An operator, from the queue of this name.
     From(String),
+}
+
+impl Taken {
+    /// Several receipts of one place take one copy.
+    fn place(&self) -> (Option<(QueueId, Seq)>, &str) {
+        match self {
+            Self::With(delivery) => (Some((delivery.queue, delivery.seq)), ""),
+            Self::From(queue) => (None, queue),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +71,7 @@ impl Kept {
             Request::Settle(settle) => {
                 let mut may = Vec::new();
                 for delivery in &settle.deliveries {
-                    let Some((queue, seq, serial)) = self.receipts.copy(delivery) else { continue };
+                    let Some((queue, _, serial)) = self.receipts.copy(delivery) else { continue };
                     let name = self.names.of(queue);
                     let takes = match settle.outcome {
                         Outcome::Complete => true,
@@ -69,7 +79,7 @@ impl Kept {
                         Outcome::Reject { .. } => rejects_to_nowhere(name),
                         _ => false,
                     };
-                    let taken = Taken::At(queue, seq);
+                    let taken = Taken::With(*delivery);
                     if let Some(sent) = self.sent.get_mut(&serial).filter(|_| takes)
                         && sent.taken.insert(taken.clone())
                     {
@@ -112,8 +122,7 @@ impl Kept {
             }
             Event::Settled { token, stale } => {
                 for (serial, taken) in self.asked.remove(&(to, *token)).unwrap_or_default() {
-                    let was_stale =
-                        stale.iter().any(|delivery| taken == Taken::At(delivery.queue, delivery.seq));
+                    let was_stale = stale.iter().any(|delivery| taken == Taken::With(*delivery));
                     if let Some(sent) = self.sent.get_mut(&serial).filter(|_| was_stale) {
                         sent.taken.remove(&taken);
                     }
@@ -125,7 +134,7 @@ impl Kept {
             for delivery in deliveries(event) {
                 let serial = serial(&delivery.message);
                 if let Some(sent) = serial.and_then(|serial| self.sent.get_mut(&serial)) {
-                    sent.taken.insert(Taken::At(delivery.at.queue, delivery.at.seq));
+                    sent.taken.insert(Taken::With(delivery.at));
                 }
             }
         }
@@ -136,7 +145,8 @@ impl Kept {
         let excused = sent.transient
             || sent.targets.iter().any(|target| target == ONCE)
             || sent.expires_at.is_some_and(|expires_at| expires_at <= at);
-        if excused { 0 } else { sent.confirmed.saturating_sub(sent.taken.len()) }
+        let taken: BTreeSet<_> = sent.taken.iter().map(Taken::place).collect();
+        if excused { 0 } else { sent.confirmed.saturating_sub(taken.len()) }
     }
 
     fn missing(&self, at: Time, found: &BTreeMap<MessageId, usize>) -> Result<(), String> {

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 use baton_model::event::Delivery;
 use baton_model::request::{LeaseMode, Outcome};
-use baton_model::{ConsumerId, DeliveryRef, Event, QueueId, Reply, Request, Seq, Token};
+use baton_model::{ConsumerId, DeliveryRef, Event, LinkId, QueueId, Reply, Request, Seq, Token};
 
 use crate::fact::{Fact, Key, Serial};
 
@@ -151,5 +151,32 @@ impl Receipts {
 
     fn copy(&self, at: &DeliveryRef) -> Option<Copy> {
         self.0.get(at).map(|serial| (at.queue, at.seq, *serial))
+    }
+}
+
+/// Links whose linked leases end at a moment that is not known: what is told of them until the answer may have ended before
+/// it left. A detached link gives no answer and may be used again, so it stays.
+#[derive(Debug, Default)]
+struct Ending(BTreeMap<(Key, LinkId), Option<Token>>);
+
+impl Ending {
+    fn see(&mut self, fact: &Fact<'_>) {
+        match fact {
+            Fact::Asked { by, request: Request::Recover { link, token }, .. } => {
+                let until = self.0.entry((*by, *link)).or_insert(Some(*token));
+                *until = until.and(Some(*token));
+            }
+            Fact::Asked { by, request: Request::Detach { link, .. }, .. } => {
+                self.0.insert((*by, *link), None);
+            }
+            Fact::Told { to, event: Event::Reply { token, .. }, .. } => {
+                self.0.retain(|(key, _), until| key != to || *until != Some(*token));
+            }
+            _ => {}
+        }
+    }
+
+    fn has(&self, key: Key, link: LinkId) -> bool {
+        self.0.contains_key(&(key, link))
     }
 }

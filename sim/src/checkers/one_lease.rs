@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use baton_model::request::{InspectOp, LeaseMode, MessageAction};
 use baton_model::{DeliveryRef, Event, LinkId, Outcome, Request, Seq, Time, Token};
 
-use super::{Checker, Copy, Modes, Names, Receipts, deliveries, flat, may_end};
+use super::{Checker, Copy, Ending, Modes, Names, Receipts, deliveries, flat, may_end};
 use crate::fact::{Fact, Key, serial};
 
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(super) struct OneLease {
     seen: BTreeSet<DeliveryRef>,
     /// Extensions that will be answered, and until when they surely last.
     extending: BTreeMap<(Key, Token), (Vec<DeliveryRef>, Time)>,
+    ending: Ending,
     modes: Modes,
     names: Names,
     receipts: Receipts,
@@ -117,7 +118,8 @@ impl OneLease {
             }
             let linked = mode == Some(LeaseMode::Linked);
             let (holder, link, until) = (to, delivery.link, delivery.lease_until);
-            let lease = Lease { at: delivery.at, holder, link, linked, until, ended: settled };
+            let ended = settled || linked && self.ending.has(to, link);
+            let lease = Lease { at: delivery.at, holder, link, linked, until, ended };
             self.leases.insert(copy, lease);
         }
         Ok(())
@@ -130,6 +132,7 @@ impl Checker for OneLease {
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        self.ending.see(fact);
         self.modes.see(fact);
         self.names.see(fact);
         self.receipts.see(fact);

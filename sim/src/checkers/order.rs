@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use baton_core::snapshot::Item;
 use baton_model::event::Delivery;
-use baton_model::request::{CatalogOp, InspectOp, LeaseMode};
-use baton_model::{Event, Fence, QueueId, Request, Seq};
+use baton_model::request::{CatalogOp, FetchSelect, InspectOp, LeaseMode};
+use baton_model::{Event, Fence, QueueId, Request, Seq, Token};
 
 use super::{Checker, Modes, Names, Receipts, deliveries, flat};
 use crate::fact::{Fact, Key, Serial, serial};
@@ -24,14 +25,19 @@ pub(super) struct Order {
     touched: BTreeSet<Seq>,
     /// Nothing is known of the order of keys any more.
     purged: bool,
+    /// Fetches that name the places they want: order is not for them.
+    by_place: BTreeSet<(Key, Token)>,
     modes: Modes,
     names: Names,
     receipts: Receipts,
 }
 
 impl Order {
-    fn asked(&mut self, request: &Request) {
+    fn asked(&mut self, by: Key, request: &Request) {
         match request {
+            Request::Fetch(fetch) if fetch.select != FetchSelect::Next => {
+                self.by_place.insert((by, fetch.token));
+            }
             Request::Publish(publish) => {
                 if let (Some(serial), Some(key)) = (serial(&publish.message), &publish.group_key) {
                     self.keys.insert(serial, key.to_string());
@@ -105,10 +111,25 @@ impl Order {
         Ok(())
     }
 
+    /// What was not durable is gone with the crash, and its place may be another's.
+    fn forget_lost(&mut self, state: &[Item]) {
+        let names = &self.names;
+        let is_there = |seq: Seq| {
+            state.iter().any(|item| matches!(item, Item::Entry(entry) if entry.seq == seq && names.of(entry.queue) == KEYS))
+        };
+        self.open.values_mut().for_each(|open| open.retain(|seq, _| is_there(*seq)));
+    }
+
     fn told(&mut self, to: Key, event: &Event) -> Result<(), String> {
         let settled = self.modes.of(to, event) == Some(LeaseMode::Settled);
         let all = deliveries(event);
         let Some(queue) = all.first().map(|delivery| delivery.at.queue) else { return Ok(()) };
+        if let Event::Fetched { token, .. } = event
+            && self.by_place.contains(&(to, *token))
+        {
+            self.touched.extend(all.iter().map(|delivery| delivery.at.seq));
+            return Ok(());
+        }
         let name = self.names.of(queue);
         if name == KEYS {
             return self.keyed(all, settled);
@@ -132,10 +153,11 @@ impl Checker for Order {
         self.names.see(fact);
         self.receipts.see(fact);
         match fact {
-            Fact::Asked { request, .. } => flat(request).for_each(|request| self.asked(request)),
+            Fact::Asked { by, request, .. } => flat(request).for_each(|request| self.asked(*by, request)),
             Fact::Told { to, event, .. } => return self.told(*to, event),
             // Leases that were not durable are forgotten, and what they were about leaves for the first time once more.
             Fact::Died => self.first.clear(),
+            Fact::Back { state, .. } => self.forget_lost(state),
             _ => {}
         }
         Ok(())

@@ -7,7 +7,7 @@ use baton_model::event::PublishOutcome;
 use baton_model::request::LeaseMode;
 use baton_model::{DeliveryRef, Event, Outcome, Request, Token};
 
-use super::{Checker, Copy, Modes, Receipts, deliveries, flat};
+use super::{Checker, Copy, Ending, Modes, Receipts, deliveries};
 use crate::fact::{Fact, Key, serial};
 use crate::topology::FLEETING;
 
@@ -25,9 +25,12 @@ struct Riding {
 pub(super) struct Settled {
     gone: BTreeSet<Copy>,
     asked: BTreeMap<(Key, Token), Vec<DeliveryRef>>,
+    /// Completions in transactions that have no answer of their own.
+    groups: BTreeMap<(Key, Token), Vec<DeliveryRef>>,
     riding: BTreeMap<Key, Riding>,
     /// Deliveries that only their connection can settle, and which end with it only.
     linked: BTreeMap<DeliveryRef, Key>,
+    ending: Ending,
     modes: Modes,
     receipts: Receipts,
 }
@@ -62,12 +65,42 @@ impl Settled {
         }
     }
 
+    fn group(&mut self, by: Key, token: Token, requests: &[Request]) {
+        let mut completed = Vec::new();
+        for request in requests {
+            let Request::Settle(settle) = request else { continue };
+            match settle.token {
+                Some(own) if settle.outcome == Outcome::Complete => {
+                    self.asked.insert((by, own), settle.deliveries.to_vec());
+                }
+                None if settle.outcome == Outcome::Complete => {
+                    let linked = &self.linked;
+                    let own = settle.deliveries.iter().filter(|delivery| linked.get(delivery) == Some(&by));
+                    completed.extend(own.copied());
+                }
+                _ => {}
+            }
+            // Should the group be refused, a later settlement is about them too.
+            self.riding.entry(by).or_default().doubtful.extend(
+                settle.deliveries.iter().filter(|_| settle.outcome != Outcome::Complete),
+            );
+        }
+        self.groups.insert((by, token), completed);
+    }
+
     fn told(&mut self, to: Key, event: &Event) {
         match event {
             Event::Settled { token, stale } => {
                 let done = self.asked.remove(&(to, *token)).unwrap_or_default();
                 let done = done.into_iter().filter(|delivery| !stale.contains(delivery));
                 self.gone.extend(done.filter_map(|delivery| self.receipts.copy(&delivery)));
+            }
+            Event::Reply { token, result } => {
+                let done = self.groups.remove(&(to, *token)).unwrap_or_default();
+                let done = done.into_iter().filter(|_| result.is_ok());
+                let doubtful = self.riding.get(&to).map(|riding| &riding.doubtful);
+                let sure = |delivery: &DeliveryRef| !doubtful.is_some_and(|all| all.contains(delivery));
+                self.gone.extend(done.filter(sure).filter_map(|delivery| self.receipts.copy(&delivery)));
             }
             Event::LeaseEnded { delivery, .. } => {
                 self.linked.remove(delivery);
@@ -96,7 +129,7 @@ impl Settled {
                 Some(LeaseMode::Settled) => {
                     self.gone.insert(copy);
                 }
-                Some(LeaseMode::Linked) => {
+                Some(LeaseMode::Linked) if !self.ending.has(to, delivery.link) => {
                     self.linked.insert(delivery.at, to);
                 }
                 _ => {}
@@ -112,10 +145,12 @@ impl Checker for Settled {
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        self.ending.see(fact);
         self.modes.see(fact);
         self.receipts.see(fact);
         match fact {
-            Fact::Asked { by, request, .. } => flat(request).for_each(|request| self.asked(*by, request)),
+            Fact::Asked { by, request: Request::Group { token, requests }, .. } => self.group(*by, *token, requests),
+            Fact::Asked { by, request, .. } => self.asked(*by, request),
             Fact::Told { to, event, .. } => {
                 self.delivered(*to, event)?;
                 self.told(*to, event);
