@@ -5,7 +5,7 @@
 mod common;
 
 use baton_core::Context;
-use baton_model::policy::{DeadLetterPolicy, RetryPolicy};
+use baton_model::policy::{Capacity, DeadLetterPolicy, RetryPolicy};
 use baton_model::request::{Fetch, FetchSelect, InspectOp, LeaseMode, MessageAction, Outcome};
 use baton_model::{Event, Name, QueuePolicy, Request};
 use common::{A, B, Broker, LINK, refs};
@@ -112,4 +112,21 @@ fn nothing_is_handed_out_that_a_crash_would_hand_out_again() {
     let settled = needs(&mut broker, LeaseMode::Settled);
     assert!(timed > linked && settled > timed, "each waits for its own record");
     assert_eq!(needs(&mut broker, LeaseMode::Linked), None, "nothing is left");
+}
+
+#[test]
+fn a_full_queue_whose_oldest_message_cannot_be_read_yet_makes_room_later() {
+    let mut broker = Broker::default();
+    broker.declare("dead", QueuePolicy::default());
+    let dead_letter = Some(DeadLetterPolicy { exchange: Name::default(), key: Some("dead".into()) });
+    let capacity = Capacity { messages_max: Some(1), ..Capacity::default() };
+    broker.declare("q", QueuePolicy { dead_letter, capacity, ..QueuePolicy::default() });
+    broker.machine.set_resident_bytes_max(0);
+    broker.store.unreadable = true;
+    ["a", "b", "c"].iter().for_each(|text| broker.send("q", text));
+    assert_eq!(broker.queue("q").ready, 3, "nothing is lost meanwhile");
+    broker.store.unreadable = false;
+    broker.advance(1);
+    broker.run(|machine, now, cx| machine.dispatch(now, cx));
+    assert_eq!((broker.queue("q").ready, broker.queue("dead").ready), (1, 2));
 }

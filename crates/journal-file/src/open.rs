@@ -2,6 +2,7 @@
 //! the engine then reads.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,9 @@ use crate::snapshot;
 use crate::spares::{Spare, Spares};
 use crate::survey::{FoundSegment, Survey, survey};
 use crate::writer::{Active, FileJournal, fill_in_header, put_in_place, seal};
+
+/// What is read and written at once when the newest segment is written again.
+const COPY_BYTES: usize = 1 << 20;
 
 /// Opens the journal in the directory at `path`, which is created if it does not exist.
 ///
@@ -91,12 +95,31 @@ fn failed(during: &'static str, file: &str, source: std::io::Error) -> JournalEr
 }
 
 /// A process that died without a power loss leaves writes that can be read but are not on stable storage yet. What
-/// recovery builds upon must be.
+/// recovery builds upon must be. If it died of a failed sync, the system may show what it failed to write and take it for
+/// written: only writing it again makes the next sync bring it there.
 fn make_durable(disk: &dyn Disk, found: &Survey) -> Result<(), JournalError> {
     if let Some(newest) = found.segments.last() {
+        write_again(newest)?;
         newest.file.sync_data().map_err(|e| failed("fdatasync", &newest.name, e))?;
     }
     disk.sync_dir().map_err(|e| failed("syncing the directory", &disk.name(), e))
+}
+
+/// Writes what was found in a segment to where it is.
+fn write_again(segment: &FoundSegment) -> Result<(), JournalError> {
+    let end = offset_in_file(segment.header.base, segment.end);
+    let mut buf = vec![0; COPY_BYTES];
+    let mut offset = 0;
+    while offset < end {
+        let wanted = usize::try_from(end - offset).unwrap_or(COPY_BYTES).min(COPY_BYTES);
+        let part = buf.get_mut(..wanted).unwrap_or_default();
+        let count = segment.file.read_at(offset, part).map_err(|e| unreadable(&segment.name, e))?;
+        let found = part.get(..count).filter(|found| !found.is_empty());
+        let found = found.ok_or_else(|| unreadable(&segment.name, ErrorKind::UnexpectedEof.into()))?;
+        segment.file.write_at(offset, found).map_err(|e| failed("rewriting", &segment.name, e))?;
+        offset = offset.saturating_add(found.len() as u64);
+    }
+    Ok(())
 }
 
 fn known_segment(found: &FoundSegment) -> Segment {

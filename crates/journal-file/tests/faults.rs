@@ -257,6 +257,26 @@ fn a_failed_sync_is_final_and_recovery_tells_the_truth() {
     }
 }
 
+#[test]
+fn what_a_restart_finds_after_a_failed_sync_lasts_though_the_system_takes_it_for_written() {
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let mut journal = try_open(&disk, &options()).unwrap().journal;
+        append(journal.as_mut(), &[0; 3000]).unwrap();
+        disk.fail_sync(1);
+        append(journal.as_mut(), &[1; 3000]).unwrap_err();
+        drop(journal);
+        // The process is restarted on the running system, which still shows what it could not write.
+        disk.kill_process();
+        let mut journal = try_open(&disk, &options()).unwrap().journal;
+        append(journal.as_mut(), &[2; 3000]).unwrap();
+        drop(journal);
+        disk.cycle_power();
+        let records = replay(&disk, &options()).unwrap();
+        assert_eq!(records, [[0; 3000], [1; 3000], [2; 3000]], "seed {seed}");
+    }
+}
+
 fn append_flagged(
     journal: &mut dyn Journal,
     record: &[u8],

@@ -187,7 +187,7 @@ impl Machine {
         end
     }
 
-    /// A full queue gives up the message that has waited longest. False if it has none.
+    /// A full queue gives up the message that has waited longest. False if it has none, or cannot part with it yet.
     pub(super) fn drop_oldest(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) -> bool {
         let Some(found) = self.state.queue_mut(queue) else { return false };
         // The head, which is the most urgent where there are priorities, as RabbitMQ does.
@@ -198,7 +198,8 @@ impl Machine {
         });
         let Some(seq) = oldest else { return false };
         self.dead_letter(now, queue, seq, DeathReason::Overflow, None, cx);
-        true
+        // It stays if it cannot be read yet; room is made when it can.
+        self.state.entry(queue, seq).is_none()
     }
 
     /// Queues that got dead letters and are too full now make room. A chain of such queues ends: see `closes_cycle`.

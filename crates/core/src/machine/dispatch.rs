@@ -49,7 +49,12 @@ impl Machine {
     /// Hands out what can be delivered. Called once after a batch of steps, so that many deliveries make one record.
     /// A queue with very much to hand out is not finished in one call: see [`Machine::unfinished`].
     pub fn dispatch(&mut self, now: Time, cx: &mut Context<'_>) {
-        for queue in std::mem::take(&mut self.later).into_iter().chain(std::mem::take(&mut self.unread)) {
+        for queue in std::mem::take(&mut self.unread) {
+            // A full queue may have waited for this to make room.
+            self.overflowing.push(queue);
+            self.touch(queue);
+        }
+        for queue in std::mem::take(&mut self.later) {
             self.touch(queue);
         }
         let mut index = 0;
