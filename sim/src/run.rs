@@ -25,8 +25,15 @@ pub struct Outcome {
 /// Runs a scenario. A panic counts as a failure of the checker `panic`.
 #[must_use]
 pub fn run(scenario: &Scenario, plant: Plant, traced: bool) -> Outcome {
+    run_without(scenario, plant, traced, "")
+}
+
+/// Runs a scenario in the absence of one checker, so that others have to see what it would see first.
+#[must_use]
+pub fn run_without(scenario: &Scenario, plant: Plant, traced: bool, checker: &str) -> Outcome {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(scenario, plant, traced);
+        world.dismiss(checker);
         let failure = world.run(scenario);
         let (lives, facts) = world.numbers();
         Outcome { failure, trace: world.trace().to_vec(), image: world.image(), lives, facts }

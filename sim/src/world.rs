@@ -130,6 +130,11 @@ impl World {
         self.failure.clone()
     }
 
+    /// Sends a checker home.
+    pub fn dismiss(&mut self, checker: &str) {
+        self.checkers.retain(|other| other.name() != checker);
+    }
+
     /// Everything that happened, if it was to be traced.
     #[must_use]
     pub fn trace(&self) -> &[String] {

@@ -26,12 +26,18 @@ struct Lease {
 pub(super) struct OneLease {
     leases: BTreeMap<Copy, Lease>,
     seen: BTreeSet<DeliveryRef>,
+    /// Places whose leases an operator took back.
+    taken_back: BTreeSet<(String, Seq)>,
     /// Extensions that will be answered, and until when they surely last.
     extending: BTreeMap<(Key, Token), (Vec<DeliveryRef>, Time)>,
     ending: Ending,
     modes: Modes,
     names: Names,
     receipts: Receipts,
+}
+
+fn place(names: &Names, at: &DeliveryRef) -> (String, Seq) {
+    (names.of(at.queue).to_owned(), at.seq)
 }
 
 impl OneLease {
@@ -68,12 +74,11 @@ impl OneLease {
             }
             Request::Inspect { op, .. } => {
                 if let InspectOp::Act { queue, seqs, action: MessageAction::EndLease } = &**op {
-                    let Self { leases, names, .. } = self;
-                    let taken_back = |lease: &&mut Lease| {
-                        let name = names.of(lease.at.queue);
-                        (name.is_empty() || *queue == name) && seqs.contains(&Seq(lease.at.seq.0))
-                    };
-                    leases.values_mut().filter(taken_back).for_each(|lease| lease.ended = true);
+                    // Also of leases that were granted and have not left yet.
+                    self.taken_back.extend(seqs.iter().map(|seq| (queue.to_string(), *seq)));
+                    let Self { leases, names, taken_back, .. } = self;
+                    let taken = |lease: &&mut Lease| taken_back.contains(&place(names, &lease.at));
+                    leases.values_mut().filter(taken).for_each(|lease| lease.ended = true);
                 }
             }
             _ => {}
@@ -118,7 +123,8 @@ impl OneLease {
             }
             let linked = mode == Some(LeaseMode::Linked);
             let (holder, link, until) = (to, delivery.link, delivery.lease_until);
-            let ended = settled || linked && self.ending.has(to, link);
+            let taken_back = self.taken_back.contains(&place(&self.names, &delivery.at));
+            let ended = settled || taken_back || linked && self.ending.has(to, link);
             let lease = Lease { at: delivery.at, holder, link, linked, until, ended };
             self.leases.insert(copy, lease);
         }

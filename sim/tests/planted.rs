@@ -1,0 +1,87 @@
+//! The checkers bite: each bug planted into the broker is seen by the checkers that are there for it, within few seeds, and
+//! still seen in the scenario shrunk from it.
+
+use std::collections::BTreeMap;
+
+use baton_sim::plant::Plant;
+use baton_sim::run::{run, run_without};
+use baton_sim::scenario::Scenario;
+use baton_sim::shrink::shrink;
+
+/// Within so many seeds a planted bug must be seen by each of its checkers.
+const SEEDS_MAX: u64 = 150;
+
+/// Runs seeds until all of `checkers` have seen the bug. `durable`, which compares whole states, sees most bugs of recovery
+/// first: the others must do without it.
+fn is_seen(plant: Plant, checkers: &[&str]) {
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in 0..SEEDS_MAX {
+        for without in ["", "durable"] {
+            if let Some(failure) = run_without(&Scenario::new(seed), plant, false, without).failure {
+                seen.entry(failure.checker).or_insert(seed);
+            }
+        }
+        if checkers.iter().all(|checker| seen.contains_key(*checker)) {
+            return;
+        }
+    }
+    panic!("{plant:?} was seen by {seen:?} only, not by all of {checkers:?}");
+}
+
+#[test]
+fn a_disk_that_does_not_sync() {
+    is_seen(Plant::SkipSync, &["durable", "kept"]);
+}
+
+#[test]
+fn effects_that_leave_before_they_are_durable() {
+    is_seen(Plant::ReleaseEarly, &["durable", "kept"]);
+}
+
+#[test]
+fn leases_forgotten_in_recovery() {
+    is_seen(Plant::ForgetLease, &["durable", "one_lease"]);
+}
+
+#[test]
+fn acknowledgements_lost_in_recovery() {
+    is_seen(Plant::LoseAck, &["durable", "settled"]);
+}
+
+#[test]
+fn messages_lost_in_recovery() {
+    is_seen(Plant::LoseMessage, &["durable", "kept"]);
+}
+
+#[test]
+fn deliveries_made_twice() {
+    is_seen(Plant::DeliverTwice, &["one_lease"]);
+}
+
+#[test]
+fn deliveries_out_of_order() {
+    is_seen(Plant::SwapDeliveries, &["order"]);
+}
+
+#[test]
+fn fencing_numbers_that_begin_again() {
+    is_seen(Plant::ForgetFences, &["fences"]);
+}
+
+#[test]
+fn queues_that_count_wrong() {
+    is_seen(Plant::Miscount, &["counters"]);
+}
+
+#[test]
+fn what_fails_still_fails_when_it_is_shrunk() {
+    let found = (0..SEEDS_MAX).find_map(|seed| {
+        let scenario = Scenario::new(seed);
+        Some((run(&scenario, Plant::DeliverTwice, false).failure?, scenario))
+    });
+    let Some((failure, scenario)) = found else { panic!("nothing fails") };
+    let (smaller, again) = shrink(&scenario, &failure, Plant::DeliverTwice);
+    assert_eq!(failure.checker, again.checker);
+    assert!(smaller.steps.len() * 10 < scenario.steps.len(), "{} steps are left", smaller.steps.len());
+    assert_eq!(run(&smaller, Plant::DeliverTwice, false).failure, Some(again));
+}
