@@ -25,6 +25,8 @@ pub(crate) struct Active {
     /// Its file was the reserve, and there is no other: until the disk has space again, only essential
     /// batches may go in.
     pub(crate) essential_only: bool,
+    /// The next segment has been asked for.
+    pub(crate) next_asked: bool,
 }
 
 /// A journal in a directory. Dropping it closes it and unlocks the directory.
@@ -77,7 +79,7 @@ pub(crate) fn put_in_place(shared: &Shared, spare: Spare, base: Position) -> Res
         file_bytes: AtomicU64::new(spare.file_bytes),
     });
     shared.segments.write().insert(base, Arc::clone(&segment));
-    Ok(Active { segment, capacity_bytes, essential_only: spare.from_reserve })
+    Ok(Active { segment, capacity_bytes, essential_only: spare.from_reserve, next_asked: false })
 }
 
 /// Writes the seal into a segment that takes no more batches; durable when this returns.
@@ -178,10 +180,18 @@ impl FileJournal {
             self.active = put_in_place(&self.shared, spare, base)?;
             old.sealed.store(true, Ordering::Release);
         }
-        if let Some(background) = &self.background {
-            background.prepare_soon();
-        }
         Ok(())
+    }
+
+    /// Has the next segment prepared when this one is three quarters full. Not earlier: under steady load a segment whose
+    /// messages are all gone comes back by then, and filling another one with zeros would be a fifth of all the work.
+    fn ask_for_next(&mut self, offset: u64) {
+        if !self.active.next_asked && offset >= self.active.capacity_bytes / 4 * 3 {
+            self.active.next_asked = true;
+            if let Some(background) = &self.background {
+                background.prepare_soon();
+            }
+        }
     }
 
     fn fits(&self, batch: &SealedBatch) -> bool {
@@ -274,6 +284,7 @@ impl Journal for FileJournal {
         let file_bytes = offset_in_file(segment.base, end).next_multiple_of(PAGE_BYTES);
         segment.file_bytes.fetch_max(file_bytes, Ordering::AcqRel);
         segment.end.store(end.0, Ordering::Release);
+        self.ask_for_next(file_bytes);
         Ok(end)
     }
 
