@@ -49,9 +49,16 @@ impl Machine {
     /// Hands out what can be delivered. Called once after a batch of steps, so that many deliveries make one record.
     /// A queue with very much to hand out is not finished in one call: see [`Machine::unfinished`].
     pub fn dispatch(&mut self, now: Time, cx: &mut Context<'_>) {
-        for queue in std::mem::take(&mut self.unread) {
-            // A full queue may have waited for this to make room.
+        for queue in std::mem::take(&mut self.crowded) {
             self.overflowing.push(queue);
+            self.touch(queue);
+        }
+        self.serve_all(now, cx);
+    }
+
+    /// As [`Machine::dispatch`], within the making of room: what could not be read a moment ago is not tried again for that.
+    pub(super) fn serve_all(&mut self, now: Time, cx: &mut Context<'_>) {
+        for queue in std::mem::take(&mut self.unread) {
             self.touch(queue);
         }
         for queue in std::mem::take(&mut self.later) {

@@ -48,6 +48,8 @@ pub struct Machine {
     unread: Vec<QueueId>,
     /// Queues that got dead letters and may be too full now.
     overflowing: Vec<QueueId>,
+    /// Queues that are too full and whose oldest message could not be read yet.
+    crowded: Vec<QueueId>,
     /// When to look at which queue.
     timers: BTreeSet<(u64, QueueId)>,
     /// Behind the newest durable record.
@@ -96,6 +98,7 @@ impl Machine {
             later: Vec::new(),
             unread: Vec::new(),
             overflowing: Vec::new(),
+            crowded: Vec::new(),
             timers: BTreeSet::new(),
             last_end: None,
             jitter: seed,

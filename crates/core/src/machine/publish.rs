@@ -207,8 +207,11 @@ impl Machine {
         if !overflowing(self) {
             return;
         }
-        self.dispatch(now, cx);
+        self.serve_all(now, cx);
         while overflowing(self) && self.drop_oldest(now, queue, cx) {}
+        if overflowing(self) && !self.crowded.contains(&queue) {
+            self.crowded.push(queue);
+        }
     }
 }
 
