@@ -5,7 +5,7 @@
 mod common;
 
 use baton_core::Context;
-use baton_model::policy::{Capacity, DeadLetterPolicy, RetryPolicy};
+use baton_model::policy::{Capacity, DeadLetterPolicy, KeyMode, KeyPoison, KeyPolicy, RetryPolicy};
 use baton_model::request::{Fetch, FetchSelect, InspectOp, LeaseMode, MessageAction, Outcome};
 use baton_model::{Event, Name, QueuePolicy, Request};
 use common::{A, B, Broker, LINK, refs};
@@ -129,4 +129,24 @@ fn a_full_queue_whose_oldest_message_cannot_be_read_yet_makes_room_later() {
     broker.advance(1);
     broker.run(|machine, now, cx| machine.dispatch(now, cx));
     assert_eq!((broker.queue("q").ready, broker.queue("dead").ready), (1, 2));
+}
+
+#[test]
+fn a_key_parked_for_a_transient_message_stays_parked_through_a_restart() {
+    for by_snapshot in [false, true] {
+        let mut broker = Broker::default();
+        let retry = RetryPolicy { attempts_max: Some(0), ..RetryPolicy::default() };
+        let keys = KeyPolicy { mode: KeyMode::Ordered, poison: KeyPoison::Park };
+        broker.declare("q", QueuePolicy { retry, keys, ..QueuePolicy::default() });
+        for (text, durable) in [("poison", false), ("later", true)] {
+            let mut publish = broker.message("", "q", text);
+            (publish.durable, publish.group_key) = (durable, Some("k".into()));
+            broker.publish(publish);
+        }
+        let got = broker.fetch("q", 1);
+        broker.settle(&got, Outcome::Release { failed: true, delay_ms: None });
+        assert_eq!(broker.fetch("q", 1).len(), 0, "an operator must look first");
+        broker.restart(by_snapshot);
+        assert_eq!(broker.fetch("q", 1).len(), 0, "by snapshot: {by_snapshot}");
+    }
 }

@@ -6,6 +6,7 @@ use baton_model::request::{MessageState, Outcome, Settle};
 use baton_model::{ConnectionId, DeliveryRef, Event, LinkId, Name, QueueId, Reply, Seq, Time, Token};
 
 use super::Machine;
+use super::publish::survives;
 use crate::context::Context;
 use crate::number::whole;
 use crate::queue::entries::{NEVER, NONE};
@@ -192,7 +193,9 @@ impl Machine {
         let entry = found.entries.get(seq)?;
         let key = found.index.keys.name(entry.key).filter(|_| entry.key != NONE).cloned();
         let durable = entry.durable;
-        let hold = |key: Name| Record::KeyHeld { queue, key, held: true, durable };
+        // The key is the queue's: it is held through a restart even if the message that was poison does not survive one.
+        let key_durable = survives(found);
+        let hold = |key: Name| Record::KeyHeld { queue, key, held: true, durable: key_durable };
         match (key, found.policy.keys.poison) {
             (Some(key), KeyPoison::Block) => {
                 let seqs = Runs::one(seq);
