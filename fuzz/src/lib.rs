@@ -7,5 +7,7 @@
 
 pub mod amqp;
 pub mod amqp_session;
+pub mod core_operations;
 pub mod mutate;
+pub mod records;
 pub mod targets;

@@ -2,7 +2,7 @@
 //! at least one good input into `corpus/<name>/`, and (for nightly) a four-line file into `cargo-fuzz/fuzz_targets/`.
 //! Read by `main.rs`.
 
-use crate::{amqp, amqp_session};
+use crate::{amqp, amqp_session, core_operations, records};
 
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -20,4 +20,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "amqp_table", run: amqp::table },
     Target { name: "amqp_content", run: amqp::content },
     Target { name: "amqp_session", run: amqp_session::session },
+    Target { name: "core_operations", run: core_operations::operations },
+    Target { name: "records_decode", run: records::decode },
 ];
