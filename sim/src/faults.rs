@@ -112,9 +112,9 @@ impl World {
     pub(crate) fn start(&mut self, power: bool) {
         for _ in 0..STARTS_MAX {
             let opened = self.plant.open(Arc::new(self.disk.clone()), &self.files);
-            let started = opened
-                .map_err(|error| error.to_string())
-                .and_then(|opened| Driver::start(opened, self.now, self.options.clone()).map_err(|e| e.to_string()));
+            let started = opened.map_err(|error| error.to_string()).and_then(|opened| {
+                Driver::start(opened, self.now, self.options.clone()).map_err(|e| e.to_string())
+            });
             if self.disk.is_dark() {
                 drop(started);
                 self.end_of_process(power);

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use baton_core::{Record, codec};
 use baton_core::record::Removal;
+use baton_core::{Record, codec};
 use baton_journal::{
-    BatchBuilder, EachRecord, EachSnapshotRecord, Epoch, Housekeeping, Journal, JournalError, JournalReader, Opened,
-    Position, Recovery, SealedBatch, TornTail, frame,
+    BatchBuilder, EachRecord, EachSnapshotRecord, Epoch, Housekeeping, Journal, JournalError, JournalReader,
+    Opened, Position, Recovery, SealedBatch, TornTail, frame,
 };
 use baton_journal_file::disk::{Disk, DiskFile, DiskLock, LockFailure};
 use baton_journal_file::open_on;
@@ -125,7 +125,8 @@ impl Planted {
 fn swap(events: &mut [Event]) {
     for at in 1..events.len() {
         let (before, behind) = events.split_at_mut(at);
-        let (Some(Event::Delivered(first)), Some(Event::Delivered(second))) = (before.last_mut(), behind.first_mut())
+        let (Some(Event::Delivered(first)), Some(Event::Delivered(second))) =
+            (before.last_mut(), behind.first_mut())
         else {
             continue;
         };
@@ -215,7 +216,8 @@ impl EarlyJournal {
 /// The same batch again: it cannot be cloned.
 fn copy_of(batch: &SealedBatch) -> Result<SealedBatch, JournalError> {
     let bytes = batch.bytes();
-    let header = frame::read_header(bytes, batch.base(), batch.epoch()).expect("a batch that was just sealed");
+    let header =
+        frame::read_header(bytes, batch.base(), batch.epoch()).expect("a batch that was just sealed");
     let mut builder = BatchBuilder::new(batch.epoch(), batch.base());
     frame::each_record(bytes, &header, &mut |_, payload| {
         builder.record(|buf| buf.extend_from_slice(payload)).map(drop)

@@ -131,11 +131,11 @@ impl Fault {
         match dice.below(12) {
             0..2 => Self::Kill { again },
             2..4 => Self::PowerLoss { again },
-            4..9 => {
-                Self::CrashDuring { operations: 1 + dice.below(12), power: dice.one_in(2), again }
-            }
+            4..9 => Self::CrashDuring { operations: 1 + dice.below(12), power: dice.one_in(2), again },
             9 => Self::FailSync { count: 1 + dice.below(3) },
-            10 => *dice.pick(&[Self::Full { spare_bytes: dice.clone().below(3000) }, Self::Space, Self::Space]),
+            10 => {
+                *dice.pick(&[Self::Full { spare_bytes: dice.clone().below(3000) }, Self::Space, Self::Space])
+            }
             _ => Self::Shutdown,
         }
     }

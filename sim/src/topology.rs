@@ -48,11 +48,8 @@ const DEDUP_WINDOW_MS: u64 = 5_000;
 pub fn policy(queue: &str) -> QueuePolicy {
     let plain = QueuePolicy::default();
     let dead_letter = Some(DeadLetterPolicy { exchange: "".into(), key: Some(DEAD.into()) });
-    let capacity = |overflow| Capacity {
-        messages_max: Some(SMALL_MESSAGES_MAX),
-        overflow,
-        ..Capacity::default()
-    };
+    let capacity =
+        |overflow| Capacity { messages_max: Some(SMALL_MESSAGES_MAX), overflow, ..Capacity::default() };
     let backoff =
         Backoff { growth: Growth::Linear, min_ms: 40, max_ms: 200, jitter: 0.5, on: BackoffOn::Failed };
     match queue {
@@ -96,8 +93,10 @@ pub fn is_fifo(queue: &str) -> bool {
 #[must_use]
 pub fn setup() -> Vec<CatalogOp> {
     let queues = QUEUES.iter().map(|name| declare(name));
-    let exchange =
-        CatalogOp::DeclareExchange { name: FAN.into(), policy: ExchangePolicy::durable(ExchangeKind::Fanout) };
+    let exchange = CatalogOp::DeclareExchange {
+        name: FAN.into(),
+        policy: ExchangePolicy::durable(ExchangeKind::Fanout),
+    };
     let bind = |queue: &str| {
         CatalogOp::Bind(Binding {
             source: FAN.into(),

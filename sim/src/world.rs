@@ -176,7 +176,12 @@ impl World {
     }
 
     /// Lets a connected actor do something; one that is not connects first.
-    fn with_peer(&mut self, actor: usize, roll: u64, act: impl FnOnce(&mut Peer, &mut Dice, &mut actors::World<'_>)) {
+    fn with_peer(
+        &mut self,
+        actor: usize,
+        roll: u64,
+        act: impl FnOnce(&mut Peer, &mut Dice, &mut actors::World<'_>),
+    ) {
         let Some(Some(peer)) = self.peers.get_mut(actor) else { return };
         let Some(driver) = &mut self.driver else { return };
         let mut confirmed = Vec::new();
@@ -323,8 +328,7 @@ impl World {
             if let Err(what) = checker.see(fact)
                 && self.failure.is_none()
             {
-                self.failure =
-                    Some(Failure { checker: checker.name().to_owned(), what, step: self.step });
+                self.failure = Some(Failure { checker: checker.name().to_owned(), what, step: self.step });
             }
         }
     }
@@ -343,7 +347,9 @@ impl World {
         let aloft = self.aloft.take().map(recovered);
         // What its time was over for at the crash may have been forgotten since.
         let at = self.now;
-        let known = if found == normalised(landed.clone(), at) || aloft.is_some_and(|aloft| found == normalised(aloft, at)) {
+        let known = if found == normalised(landed.clone(), at)
+            || aloft.is_some_and(|aloft| found == normalised(aloft, at))
+        {
             Ok(())
         } else {
             Err(difference(&found, &landed))
@@ -377,7 +383,8 @@ impl World {
         if !self.rest() {
             return false;
         }
-        let mut requests = vec![Request::Open { token: Token(1), namespace: "/".into(), label: "auditor".into() }];
+        let mut requests =
+            vec![Request::Open { token: Token(1), namespace: "/".into(), label: "auditor".into() }];
         let all = CatalogOp::Queues { after: None, prefix: "".into(), count_max: 1_000 };
         requests.push(Request::Catalog { token: Token(2), op: Box::new(all) });
         requests.extend(topology::QUEUES.iter().zip(3..).map(|(queue, token)| Request::Inspect {

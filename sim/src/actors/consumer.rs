@@ -35,26 +35,30 @@ pub(super) fn any_outcome(dice: &mut Dice) -> Outcome {
 impl Consumer {
     fn subscribe(&mut self, dice: &mut Dice, ask: &mut Ask) {
         self.consumers += 1;
-        let queue = *dice.pick(&[PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD]);
+        let queue = *dice.pick(&[
+            PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD,
+        ]);
         let lease = match queue {
             ONCE => LeaseMode::Settled,
             _ if dice.one_in(4) => LeaseMode::Timed(Some(LEASE_MS_MIN + dice.below(2_000))),
             _ => LeaseMode::Linked,
         };
-        ask.put(|token| Request::Subscribe(Box::new(Subscribe {
-            token,
-            consumer: ConsumerId(self.consumers),
-            link: LinkId(1 + dice.below(2) as u32),
-            queue: queue.into(),
-            lease,
-            window: Some(1 + dice.below(6) as u32),
-            credit: dice.one_in(4).then(|| 1 + dice.below(10) as u32),
-            priority: dice.below(2) as i32,
-            exclusive: false,
-            session: None,
-            linked_lease_ms_max: None,
-            label: "consumer".into(),
-        })));
+        ask.put(|token| {
+            Request::Subscribe(Box::new(Subscribe {
+                token,
+                consumer: ConsumerId(self.consumers),
+                link: LinkId(1 + dice.below(2) as u32),
+                queue: queue.into(),
+                lease,
+                window: Some(1 + dice.below(6) as u32),
+                credit: dice.one_in(4).then(|| 1 + dice.below(10) as u32),
+                priority: dice.below(2) as i32,
+                exclusive: false,
+                session: None,
+                linked_lease_ms_max: None,
+                label: "consumer".into(),
+            }))
+        });
     }
 
     fn settle(&mut self, dice: &mut Dice, ask: &mut Ask) {

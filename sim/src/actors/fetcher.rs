@@ -20,7 +20,8 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     fn fetch(&mut self, dice: &mut Dice, world: &World<'_>, ask: &mut Ask) {
-        let queue = *dice.pick(&[PLAIN, PLAIN, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD]);
+        let queue = *dice
+            .pick(&[PLAIN, PLAIN, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD]);
         let lease = match queue {
             ONCE => LeaseMode::Settled,
             _ if dice.one_in(5) => LeaseMode::Linked,

@@ -36,7 +36,9 @@ pub enum Role {
 impl Role {
     pub(crate) fn any(dice: &mut Dice) -> Self {
         use Role::{Amqp, Consumer, Fetcher, Operator, Producer, Transactor};
-        *dice.pick(&[Producer, Producer, Consumer, Consumer, Fetcher, Fetcher, Transactor, Operator, Amqp, Amqp])
+        *dice.pick(&[
+            Producer, Producer, Consumer, Consumer, Fetcher, Fetcher, Transactor, Operator, Amqp, Amqp,
+        ])
     }
 
     pub(crate) fn actor(self, number: usize) -> Box<dyn Actor> {
@@ -91,8 +93,9 @@ pub(crate) fn any_publish(dice: &mut Dice, token: Token, serials: &mut Serial) -
     *serials += 1;
     let filler_bytes = if dice.one_in(12) { dice.index(6_000) } else { dice.index(60) };
     let content = body(*serials, filler_bytes);
-    let target =
-        *dice.pick(&[PLAIN, PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, FAN]);
+    let target = *dice.pick(&[
+        PLAIN, PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, FAN,
+    ]);
     let fan = target == FAN;
     Publish {
         token,

@@ -19,16 +19,18 @@ impl Brain for Transactor {
         if self.held.is_empty() || dice.one_in(3) {
             let lease = if dice.one_in(3) { LeaseMode::Timed(Some(1_000)) } else { LeaseMode::Linked };
             let queue = *dice.pick(&[PLAIN, WORK, KEYS, PRIO]);
-            ask.put(|token| Request::Fetch(Box::new(Fetch {
-                token,
-                link: LinkId(1),
-                queue: queue.into(),
-                select: FetchSelect::Next,
-                count_max: 3,
-                lease,
-                wait_until: None,
-                label: "transactor".into(),
-            })));
+            ask.put(|token| {
+                Request::Fetch(Box::new(Fetch {
+                    token,
+                    link: LinkId(1),
+                    queue: queue.into(),
+                    select: FetchSelect::Next,
+                    count_max: 3,
+                    lease,
+                    wait_until: None,
+                    label: "transactor".into(),
+                }))
+            });
             return;
         }
         let mut requests = Vec::new();
@@ -43,7 +45,11 @@ impl Brain for Transactor {
             Outcome::Complete
         };
         let token = dice.one_in(2).then(|| ask.token());
-        requests.push(Request::Settle(Settle { token, deliveries: self.held.drain(..count).collect(), outcome }));
+        requests.push(Request::Settle(Settle {
+            token,
+            deliveries: self.held.drain(..count).collect(),
+            outcome,
+        }));
         ask.put(|token| Request::Group { token, requests });
     }
 

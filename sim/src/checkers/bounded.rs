@@ -67,17 +67,24 @@ impl Bounded {
         held.insert(delivery.at);
         let window = self.windows.get(&key).copied().unwrap_or(u32::MAX);
         if held.len() > window as usize && delivery.at.fence.0 > 0 {
-            return Err(format!("consumer {} of {to:x} holds {} with a window of {window}", delivery.consumer, held.len()));
+            return Err(format!(
+                "consumer {} of {to:x} holds {} with a window of {window}",
+                delivery.consumer,
+                held.len()
+            ));
         }
         Ok(())
     }
 
     fn audit(&mut self, queues: &[Audited]) -> Result<(), String> {
         let all = queues.iter().flat_map(|queue| &queue.messages);
-        let contents: BTreeSet<_> = all.clone().map(|found| (found.id, found.message.content().clone())).collect();
+        let contents: BTreeSet<_> =
+            all.clone().map(|found| (found.id, found.message.content().clone())).collect();
         self.contents = contents.len();
         match all.count() {
-            left @ 1.. if self.drained => Err(format!("{left} messages were not handed out to somebody who wanted all")),
+            left @ 1.. if self.drained => {
+                Err(format!("{left} messages were not handed out to somebody who wanted all"))
+            }
             _ => Ok(()),
         }
     }
@@ -98,7 +105,10 @@ impl Checker for Bounded {
             Fact::Audit { queues, .. } => return self.audit(queues),
             Fact::AtRest { messages, connections, connections_open, unread_bytes_max } => {
                 if *messages != self.contents as u64 {
-                    return Err(format!("the broker keeps {messages} contents, {} are in queues", self.contents));
+                    return Err(format!(
+                        "the broker keeps {messages} contents, {} are in queues",
+                        self.contents
+                    ));
                 }
                 if connections != connections_open {
                     return Err(format!("the broker knows {connections} connections of {connections_open}"));

@@ -14,9 +14,9 @@ impl Checker for Durable {
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Back { known: Err(how), .. } => {
-                Err(format!("recovery found a state that was at the end of no batch that may have been the last: {how}"))
-            }
+            Fact::Back { known: Err(how), .. } => Err(format!(
+                "recovery found a state that was at the end of no batch that may have been the last: {how}"
+            )),
             _ => Ok(()),
         }
     }

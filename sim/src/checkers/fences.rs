@@ -33,7 +33,9 @@ impl Checker for Fences {
                     if let Some(before) = self.granted.insert((queue, fence), copy)
                         && before != copy
                     {
-                        return Err(format!("fence {fence} of queue {queue} was granted for {before:?} and for {copy:?}"));
+                        return Err(format!(
+                            "fence {fence} of queue {queue} was granted for {before:?} and for {copy:?}"
+                        ));
                     }
                     let (greatest, before_restart) = self.greatest.entry(queue).or_default();
                     if fence <= *before_restart {
@@ -44,7 +46,9 @@ impl Checker for Fences {
                     *greatest = fence.max(*greatest);
                     let last = self.last.insert((*to, queue), fence);
                     if last.is_some_and(|last| last > fence) {
-                        return Err(format!("connection {to:x} got fence {fence} of queue {queue} behind {last:?}"));
+                        return Err(format!(
+                            "connection {to:x} got fence {fence} of queue {queue} behind {last:?}"
+                        ));
                     }
                 }
             }

@@ -36,6 +36,8 @@ struct Sent {
     targets: Vec<String>,
     /// Copies that were confirmed; 0: not (yet).
     confirmed: usize,
+    /// It was answered that it is safe, or that nobody wanted it.
+    accepted: bool,
     id: MessageId,
     taken: BTreeSet<Taken>,
     /// Its own time to live is over then, wherever it is.
@@ -62,7 +64,10 @@ impl Kept {
                 self.tokens.insert((by, publish.token), serial);
                 let targets = match publish.exchange.as_str() {
                     FAN => vec![PLAIN.to_owned(), SMALL.to_owned()],
-                    _ => std::iter::once(&publish.key).chain(&publish.more_keys).map(ToString::to_string).collect(),
+                    _ => std::iter::once(&publish.key)
+                        .chain(&publish.more_keys)
+                        .map(ToString::to_string)
+                        .collect(),
                 };
                 let transient = !publish.durable || targets.iter().any(|target| target == FLEETING);
                 let expires_at = publish.ttl_ms.map(|ms| at.after_ms(ms));
@@ -117,6 +122,7 @@ impl Kept {
                 let serial = self.tokens.get(&(to, *token));
                 if let Some(sent) = serial.and_then(|serial| self.sent.get_mut(serial)) {
                     sent.confirmed = *queues as usize;
+                    sent.accepted = true;
                     sent.id = *id;
                 }
             }
@@ -153,7 +159,9 @@ impl Kept {
         for (serial, sent) in &self.sent {
             let (expected, found) = (Self::expected(sent, at), found.get(&sent.id).copied().unwrap_or(0));
             if found < expected {
-                return Err(format!("message {serial} was confirmed: {sent:?}; {found} copies are left, not {expected}"));
+                return Err(format!(
+                    "message {serial} was confirmed: {sent:?}; {found} copies are left, not {expected}"
+                ));
             }
         }
         Ok(())
@@ -182,10 +190,10 @@ impl Checker for Kept {
                 flat(request).for_each(|request| self.asked(*at, *by, request));
             }
             Fact::Told { to, event, .. } => self.told(*to, event),
-            Fact::ClientConfirmed { serial } => {
-                if self.sent.get(serial).is_none_or(|sent| sent.confirmed == 0 && !sent.transient) {
-                    return Err(format!("a client was told that message {serial} is safe, which the broker never said"));
-                }
+            Fact::ClientConfirmed { serial } if self.sent.get(serial).is_none_or(|sent| !sent.accepted) => {
+                return Err(format!(
+                    "a client was told that message {serial} is safe, which the broker never said"
+                ));
             }
             Fact::Back { at, state, .. } => {
                 let mut found = BTreeMap::new();

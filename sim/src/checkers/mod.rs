@@ -60,7 +60,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
 type Copy = (QueueId, Seq, Serial);
 
 /// The deliveries that an event carries.
-fn deliveries<'e>(event: &'e Event) -> &'e [Delivery] {
+fn deliveries(event: &Event) -> &[Delivery] {
     match event {
         Event::Delivered(delivery) => std::slice::from_ref(&**delivery),
         Event::Fetched { result: Ok(fetched), .. } => &fetched.deliveries,

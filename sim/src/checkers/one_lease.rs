@@ -118,7 +118,10 @@ impl OneLease {
                 }
                 let over = lease.ended || lease.until.is_some_and(|until| until <= at);
                 if !over {
-                    return Err(format!("message {serial} is handed out as {:?} while {lease:?} lives", delivery.at));
+                    return Err(format!(
+                        "message {serial} is handed out as {:?} while {lease:?} lives",
+                        delivery.at
+                    ));
                 }
             }
             let linked = mode == Some(LeaseMode::Linked);

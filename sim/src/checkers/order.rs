@@ -89,11 +89,14 @@ impl Order {
 
     fn keyed(&mut self, all: &[Delivery], settled: bool) -> Result<(), String> {
         for delivery in all {
-            let Some(key) = serial(&delivery.message).and_then(|serial| self.keys.get(&serial)) else { continue };
+            let Some(key) = serial(&delivery.message).and_then(|serial| self.keys.get(&serial)) else {
+                continue;
+            };
             let open = self.open.entry(key.clone()).or_default();
             let same_answer = |seq: Seq| all.iter().any(|other| other.at.seq == seq);
             let earlier = open.range(..delivery.at.seq);
-            let mut unfinished = earlier.filter(|(seq, _)| !same_answer(**seq) && !self.touched.contains(seq));
+            let mut unfinished =
+                earlier.filter(|(seq, _)| !same_answer(**seq) && !self.touched.contains(seq));
             if let Some((seq, fence)) = unfinished.next()
                 && !self.purged
             {

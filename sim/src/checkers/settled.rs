@@ -81,9 +81,11 @@ impl Settled {
                 _ => {}
             }
             // Should the group be refused, a later settlement is about them too.
-            self.riding.entry(by).or_default().doubtful.extend(
-                settle.deliveries.iter().filter(|_| settle.outcome != Outcome::Complete),
-            );
+            self.riding
+                .entry(by)
+                .or_default()
+                .doubtful
+                .extend(settle.deliveries.iter().filter(|_| settle.outcome != Outcome::Complete));
         }
         self.groups.insert((by, token), completed);
     }
@@ -149,7 +151,9 @@ impl Checker for Settled {
         self.modes.see(fact);
         self.receipts.see(fact);
         match fact {
-            Fact::Asked { by, request: Request::Group { token, requests }, .. } => self.group(*by, *token, requests),
+            Fact::Asked { by, request: Request::Group { token, requests }, .. } => {
+                self.group(*by, *token, requests);
+            }
             Fact::Asked { by, request, .. } => self.asked(*by, request),
             Fact::Told { to, event, .. } => {
                 self.delivered(*to, event)?;
@@ -164,7 +168,10 @@ impl Checker for Settled {
                     for found in &queue.messages {
                         let copy = serial(&found.message).map(|serial| (queue.info.id, found.seq, serial));
                         if copy.is_some_and(|copy| self.gone.contains(&copy)) {
-                            return Err(format!("{copy:?} was completed, and is in {} again", queue.info.name));
+                            return Err(format!(
+                                "{copy:?} was completed, and is in {} again",
+                                queue.info.name
+                            ));
                         }
                     }
                 }
