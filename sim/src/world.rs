@@ -22,6 +22,8 @@ use crate::topology;
 const T0: Time = Time(1_700_000_000_000);
 /// How many rounds a broker may take to come to rest before that is taken for a bug.
 const ROUNDS_MAX: usize = 1_000;
+/// After so many rounds only timers go on: leases that end and are granted again, each lingering for a moment.
+const TIMERS_ONLY: usize = 100;
 /// Longer than every lease, delay and time to live, milliseconds.
 const LONG_MS: u64 = 120_000;
 
@@ -361,7 +363,7 @@ impl World {
     /// Turns, appends and keeps house until nothing is left to do. False: it died meanwhile, or cannot.
     pub(crate) fn rest(&mut self) -> bool {
         let life = self.life;
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
             // Whatever lingers is due.
             self.now = self.now.after_ms(self.options.linger_ms + 1);
             self.turn();
@@ -370,7 +372,8 @@ impl World {
                 return false;
             }
             let Some(driver) = &self.driver else { return false };
-            if !worked && driver.timeout_ms(self.now).is_none_or(|ms| ms > self.options.linger_ms) {
+            let quiet = driver.timeout_ms(self.now).is_none_or(|ms| ms > self.options.linger_ms);
+            if !worked && (quiet || round > TIMERS_ONLY) {
                 return driver.health() == Health::Running;
             }
         }

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use baton_model::event::PublishOutcome;
-use baton_model::{Event, Token};
+use baton_model::{Event, Request, Token};
 
-use super::Checker;
+use super::{Checker, flat};
 use crate::fact::{Fact, Key};
 
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    published: BTreeMap<Key, Token>,
+    /// The place of each publish among all that was asked, and of the last one that was answered.
+    asked: BTreeMap<(Key, Token), u64>,
+    published: BTreeMap<Key, u64>,
+    count: u64,
     answered: BTreeSet<(Key, Token)>,
 }
 
@@ -20,12 +23,21 @@ impl Checker for Answers {
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        if let Fact::Asked { by, request, .. } = fact {
+            for request in flat(request) {
+                if let Request::Publish(publish) = request {
+                    self.count += 1;
+                    self.asked.insert((*by, publish.token), self.count);
+                }
+            }
+        }
         let Fact::Told { to, event, .. } = fact else { return Ok(()) };
         let token = match event {
             Event::Published { token, outcome } => {
-                let last = self.published.insert(*to, *token);
-                if last.is_some_and(|last| last >= *token) {
-                    return Err(format!("connection {to:x}: publish {token} is answered behind {last:?}"));
+                let place = self.asked.get(&(*to, *token)).copied().unwrap_or(0);
+                let last = self.published.insert(*to, place);
+                if last.is_some_and(|last| last >= place) {
+                    return Err(format!("connection {to:x}: publish {token} is answered behind a later one"));
                 }
                 if matches!(outcome, PublishOutcome::Refused(refusal) if refusal.text.is_empty()) {
                     return Err(format!("connection {to:x}: publish {token} is refused without a reason"));

@@ -21,6 +21,8 @@ pub(super) struct Order {
     keys: BTreeMap<Serial, String>,
     /// Messages of the queue of keys that have left and may be unfinished: by key, their places and the newest lease of each.
     open: BTreeMap<String, BTreeMap<Seq, Fence>>,
+    /// The newest lease seen of each place of the queue of keys: older ones may leave later, on other connections.
+    newest: BTreeMap<Seq, Fence>,
     /// Operators have looked after these places: nothing is known of them.
     touched: BTreeSet<Seq>,
     /// Nothing is known of the order of keys any more.
@@ -92,6 +94,11 @@ impl Order {
             let Some(key) = serial(&delivery.message).and_then(|serial| self.keys.get(&serial)) else {
                 continue;
             };
+            let newest = self.newest.entry(delivery.at.seq).or_default();
+            if *newest > delivery.at.fence {
+                continue;
+            }
+            *newest = delivery.at.fence;
             let open = self.open.entry(key.clone()).or_default();
             let same_answer = |seq: Seq| all.iter().any(|other| other.at.seq == seq);
             let earlier = open.range(..delivery.at.seq);
