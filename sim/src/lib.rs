@@ -9,7 +9,8 @@
 //!
 //! - [`scenario`] makes the steps from the seed; every step carries its own random number, so that a step can be left out
 //!   without changing the others ([`shrink`]).
-//! - [`world`] does the steps; `faults` describes and injects what goes wrong, `network` carries, [`actors`] are the clients.
+//! - [`world`] does the steps; `faults` describes and injects what goes wrong, `network` carries, [`actors`] are the clients,
+//!   `audit` looks at everything at times and takes it all out at the end.
 //! - [`checkers`] see facts only and know nothing of how the broker works.
 //! - [`plant`] breaks the broker on purpose from outside, to prove that the checkers bite.
 //!
@@ -24,6 +25,7 @@
 )]
 
 pub mod actors;
+mod audit;
 pub mod checkers;
 mod dice;
 pub mod fact;

@@ -7,16 +7,15 @@ use baton_core::snapshot::Item;
 use baton_engine::testing::Driver;
 use baton_engine::{Health, Options, Port, delivery_bytes};
 use baton_journal_file::{SimDisk, SyncPolicy};
-use baton_model::request::{CatalogOp, Fetch, FetchSelect, InspectOp, LeaseMode, MessageState};
-use baton_model::{Event, Fence, LinkId, Reply, Request, Seq, Time, Token};
+use baton_model::request::MessageState;
+use baton_model::{Event, Fence, Seq, Time};
 
 use crate::Dice;
 use crate::actors::{self, Actor};
 use crate::checkers::{self, Checker};
-use crate::fact::{Audited, Fact, Key, Serial};
+use crate::fact::{Fact, Key, Serial};
 use crate::plant::{Plant, Planted};
 use crate::scenario::{Scenario, Step};
-use crate::topology;
 
 /// When the simulation begins.
 const T0: Time = Time(1_700_000_000_000);
@@ -24,8 +23,6 @@ const T0: Time = Time(1_700_000_000_000);
 const ROUNDS_MAX: usize = 1_000;
 /// After so many rounds only timers go on: leases that end and are granted again, each lingering for a moment.
 const TIMERS_ONLY: usize = 100;
-/// Longer than every lease, delay and time to live, milliseconds.
-const LONG_MS: u64 = 120_000;
 
 /// A promise that was broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,9 +35,10 @@ pub struct Failure {
     pub step: usize,
 }
 
-struct Peer {
+/// A client, and its connection while it has one.
+pub(crate) struct Peer {
     actor: Box<dyn Actor>,
-    port: Option<(Key, Port)>,
+    pub(crate) port: Option<(Key, Port)>,
     unread_bytes: usize,
 }
 
@@ -59,14 +57,14 @@ pub struct World {
     pub(crate) sync_may_fail: bool,
     pub(crate) full: bool,
     pub(crate) failure: Option<Failure>,
-    peers: Vec<Option<Peer>>,
+    pub(crate) peers: Vec<Option<Peer>>,
     checkers: Vec<Box<dyn Checker>>,
     serials: Serial,
     step: usize,
     /// The durable state at the end of the last batch that is surely durable, and of the one in flight.
     landed: Vec<Item>,
     aloft: Option<Vec<Item>>,
-    unread_bytes_max: usize,
+    pub(crate) unread_bytes_max: usize,
     trace: Option<Vec<String>>,
     facts: u64,
 }
@@ -204,7 +202,7 @@ impl World {
         }
     }
 
-    fn up(&mut self, actor: usize, roll: u64) {
+    pub(crate) fn up(&mut self, actor: usize, roll: u64) {
         let mut requests = Vec::new();
         self.with_peer(actor, roll, |peer, dice, world| requests = peer.actor.up(dice, world));
         let Some(Some(Peer { port: Some((key, port)), .. })) = self.peers.get(actor) else { return };
@@ -216,7 +214,7 @@ impl World {
         }
     }
 
-    fn down(&mut self, actor: usize, roll: u64) {
+    pub(crate) fn down(&mut self, actor: usize, roll: u64) {
         self.with_peer(actor, roll, |peer, dice, world| {
             let bytes = peer.actor.down(dice, world);
             peer.unread_bytes = peer.unread_bytes.saturating_sub(bytes);
@@ -244,7 +242,7 @@ impl World {
         }
     }
 
-    fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         let Some(driver) = &mut self.driver else { return };
         // What a batch that landed for sure left behind is what recovery must find from now on.
         let aloft = driver.turn(self.now);
@@ -255,7 +253,7 @@ impl World {
         self.bury();
     }
 
-    fn land(&mut self) -> bool {
+    pub(crate) fn land(&mut self) -> bool {
         let Some(driver) = &mut self.driver else { return false };
         let landed = driver.land();
         if landed && !self.disk.is_dark() {
@@ -379,167 +377,6 @@ impl World {
         }
         self.fail("rest", "the broker does not come to rest");
         false
-    }
-
-    /// Looks at everything at one moment at rest.
-    fn audit(&mut self) -> bool {
-        if !self.rest() {
-            return false;
-        }
-        let mut requests =
-            vec![Request::Open { token: Token(1), namespace: "/".into(), label: "auditor".into() }];
-        let all = CatalogOp::Queues { after: None, prefix: "".into(), count_max: 1_000 };
-        requests.push(Request::Catalog { token: Token(2), op: Box::new(all) });
-        requests.extend(topology::QUEUES.iter().zip(3..).map(|(queue, token)| Request::Inspect {
-            token: Token(token),
-            op: Box::new(InspectOp::Browse {
-                queue: (*queue).into(),
-                from: Seq(0),
-                count_max: 1_000,
-                states: Vec::new(),
-                headers: Default::default(),
-            }),
-        }));
-        let Some(driver) = &mut self.driver else { return false };
-        let port = driver.connect();
-        port.submit(&mut requests, 100);
-        self.turn();
-        let mut events = Vec::new();
-        port.take_events(&mut events);
-        drop(port);
-        self.turn();
-        let mut infos = Vec::new();
-        let mut pages = BTreeMap::new();
-        for event in events {
-            match event {
-                Event::Reply { result: Ok(Reply::Queues(queues)), .. } => infos = queues,
-                Event::Reply { token, result: Ok(Reply::Browsed { messages, .. }) } => {
-                    pages.insert(topology::QUEUES[token.0 as usize - 3], messages);
-                }
-                _ => {}
-            }
-        }
-        self.plant.audited(&mut infos);
-        let queues: Vec<Audited> = infos
-            .into_iter()
-            .map(|info| Audited { messages: pages.remove(info.name.as_str()).unwrap_or_default(), info })
-            .collect();
-        let at = self.now;
-        self.tell(&Fact::Audit { at, queues: &queues });
-        self.tell_at_rest();
-        self.failure.is_none()
-    }
-
-    fn tell_at_rest(&mut self) {
-        let Some(driver) = &self.driver else { return };
-        let stats = driver.stats();
-        let open = self.peers.iter().flatten().filter(|peer| peer.port.is_some()).count() as u64;
-        let unread_bytes_max = std::mem::take(&mut self.unread_bytes_max);
-        let (messages, connections) = (stats.messages, stats.connections);
-        self.tell(&Fact::AtRest { messages, connections, connections_open: open, unread_bytes_max });
-    }
-
-    /// Asks as a client that the checkers know, and lets the broker answer.
-    fn ask(&mut self, mut requests: Vec<Request>) -> Vec<Event> {
-        let Some(driver) = &mut self.driver else { return Vec::new() };
-        let port = driver.connect();
-        let (key, at) = (self.life << 32 | port.id().0, self.now);
-        requests.insert(0, Request::Open { token: Token(1), namespace: "/".into(), label: "sim".into() });
-        for request in &requests {
-            self.tell(&Fact::Asked { at, by: key, request });
-        }
-        port.submit(&mut requests, 100);
-        self.rest();
-        let mut events = Vec::new();
-        port.take_events(&mut events);
-        for event in &events {
-            self.tell(&Fact::Told { at: self.now, to: key, event });
-        }
-        drop(port);
-        self.tell(&Fact::Cut { key });
-        self.rest();
-        events
-    }
-
-    fn set_up(&mut self) {
-        let requests = topology::setup().into_iter().zip(2..);
-        let requests =
-            requests.map(|(op, token)| Request::Catalog { token: Token(token), op: Box::new(op) }).collect();
-        self.ask(requests);
-    }
-
-    /// What follows all scenarios: the network delivers what is on its way, nothing fails any more, and everything that is
-    /// left is taken out.
-    fn finish(&mut self, seed: u64) {
-        self.heal();
-        let mut dice = Dice::new(seed ^ 0xf1a1);
-        for _ in 0..4 {
-            for actor in 0..self.peers.len() {
-                self.up(actor, dice.number());
-            }
-            self.turn();
-            self.land();
-            for actor in 0..self.peers.len() {
-                self.down(actor, dice.number());
-            }
-        }
-        if !self.audit() {
-            return;
-        }
-        if dice.one_in(2) {
-            self.crash(dice.one_in(2), None);
-            if self.failure.is_some() || !self.audit() {
-                return;
-            }
-        }
-        for actor in 0..self.peers.len() {
-            self.cut(actor);
-        }
-        // Leases end, and what they were about may have to wait for its retry.
-        for _ in 0..2 {
-            self.now = self.now.after_ms(LONG_MS);
-            if !self.audit() {
-                return;
-            }
-        }
-        self.drain();
-    }
-
-    /// Takes out everything: what waits must be handed out, and nothing may be left.
-    fn drain(&mut self) {
-        for queue in topology::QUEUES {
-            let fetch = |token, select| {
-                Request::Fetch(Box::new(Fetch {
-                    token: Token(token),
-                    link: LinkId(1),
-                    queue: queue.into(),
-                    select,
-                    count_max: 10_000,
-                    lease: LeaseMode::Settled,
-                    wait_until: None,
-                    label: "drain".into(),
-                }))
-            };
-            let deferred = InspectOp::Browse {
-                queue: queue.into(),
-                from: Seq(0),
-                count_max: 1_000,
-                states: vec![MessageState::Deferred],
-                headers: Default::default(),
-            };
-            let browse = Request::Inspect { token: Token(2), op: Box::new(deferred) };
-            let events = self.ask(vec![browse]);
-            let seqs = events.iter().find_map(|event| match event {
-                Event::Reply { result: Ok(Reply::Browsed { messages, .. }), .. } => {
-                    Some(messages.iter().map(|message| message.seq).collect::<Vec<Seq>>())
-                }
-                _ => None,
-            });
-            let by_seqs = fetch(2, FetchSelect::Seqs(seqs.unwrap_or_default()));
-            self.ask(vec![by_seqs, fetch(3, FetchSelect::Next)]);
-        }
-        self.tell(&Fact::Drained);
-        self.audit();
     }
 }
 

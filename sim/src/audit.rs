@@ -1,0 +1,178 @@
+//! The auditor: looks at everything a broker holds at one moment, and takes it all out at the end. Its steps are part of
+//! the world's; what it finds is judged by the checkers.
+
+use std::collections::BTreeMap;
+
+use baton_model::request::{CatalogOp, Fetch, FetchSelect, InspectOp, LeaseMode, MessageState};
+use baton_model::{Event, LinkId, Reply, Request, Seq, Token};
+
+use crate::Dice;
+use crate::fact::{Audited, Fact};
+use crate::topology;
+use crate::world::World;
+
+/// Longer than every lease, delay and time to live, milliseconds.
+const LONG_MS: u64 = 120_000;
+
+impl World {
+    /// Looks at everything at one moment at rest.
+    pub(crate) fn audit(&mut self) -> bool {
+        if !self.rest() {
+            return false;
+        }
+        let mut requests =
+            vec![Request::Open { token: Token(1), namespace: "/".into(), label: "auditor".into() }];
+        let all = CatalogOp::Queues { after: None, prefix: "".into(), count_max: 1_000 };
+        requests.push(Request::Catalog { token: Token(2), op: Box::new(all) });
+        requests.extend(topology::QUEUES.iter().zip(3..).map(|(queue, token)| Request::Inspect {
+            token: Token(token),
+            op: Box::new(InspectOp::Browse {
+                queue: (*queue).into(),
+                from: Seq(0),
+                count_max: 1_000,
+                states: Vec::new(),
+                headers: Default::default(),
+            }),
+        }));
+        let Some(driver) = &mut self.driver else { return false };
+        let port = driver.connect();
+        port.submit(&mut requests, 100);
+        self.turn();
+        let mut events = Vec::new();
+        port.take_events(&mut events);
+        drop(port);
+        self.turn();
+        let mut infos = Vec::new();
+        let mut pages = BTreeMap::new();
+        for event in events {
+            match event {
+                Event::Reply { result: Ok(Reply::Queues(queues)), .. } => infos = queues,
+                Event::Reply { token, result: Ok(Reply::Browsed { messages, .. }) } => {
+                    pages.insert(topology::QUEUES[token.0 as usize - 3], messages);
+                }
+                _ => {}
+            }
+        }
+        self.plant.audited(&mut infos);
+        let queues: Vec<Audited> = infos
+            .into_iter()
+            .map(|info| Audited { messages: pages.remove(info.name.as_str()).unwrap_or_default(), info })
+            .collect();
+        let at = self.now;
+        self.tell(&Fact::Audit { at, queues: &queues });
+        self.tell_at_rest();
+        self.failure.is_none()
+    }
+
+    fn tell_at_rest(&mut self) {
+        let Some(driver) = &self.driver else { return };
+        let stats = driver.stats();
+        let open = self.peers.iter().flatten().filter(|peer| peer.port.is_some()).count() as u64;
+        let unread_bytes_max = std::mem::take(&mut self.unread_bytes_max);
+        let (messages, connections) = (stats.messages, stats.connections);
+        self.tell(&Fact::AtRest { messages, connections, connections_open: open, unread_bytes_max });
+    }
+
+    /// Asks as a client that the checkers know, and lets the broker answer.
+    fn ask(&mut self, mut requests: Vec<Request>) -> Vec<Event> {
+        let Some(driver) = &mut self.driver else { return Vec::new() };
+        let port = driver.connect();
+        let (key, at) = (self.life << 32 | port.id().0, self.now);
+        requests.insert(0, Request::Open { token: Token(1), namespace: "/".into(), label: "sim".into() });
+        for request in &requests {
+            self.tell(&Fact::Asked { at, by: key, request });
+        }
+        port.submit(&mut requests, 100);
+        self.rest();
+        let mut events = Vec::new();
+        port.take_events(&mut events);
+        for event in &events {
+            self.tell(&Fact::Told { at: self.now, to: key, event });
+        }
+        drop(port);
+        self.tell(&Fact::Cut { key });
+        self.rest();
+        events
+    }
+
+    pub(crate) fn set_up(&mut self) {
+        let requests = topology::setup().into_iter().zip(2..);
+        let requests =
+            requests.map(|(op, token)| Request::Catalog { token: Token(token), op: Box::new(op) }).collect();
+        self.ask(requests);
+    }
+
+    /// What follows all scenarios: the network delivers what is on its way, nothing fails any more, and everything that is
+    /// left is taken out.
+    pub(crate) fn finish(&mut self, seed: u64) {
+        self.heal();
+        let mut dice = Dice::new(seed ^ 0xf1a1);
+        for _ in 0..4 {
+            for actor in 0..self.peers.len() {
+                self.up(actor, dice.number());
+            }
+            self.turn();
+            self.land();
+            for actor in 0..self.peers.len() {
+                self.down(actor, dice.number());
+            }
+        }
+        if !self.audit() {
+            return;
+        }
+        if dice.one_in(2) {
+            self.crash(dice.one_in(2), None);
+            if self.failure.is_some() || !self.audit() {
+                return;
+            }
+        }
+        for actor in 0..self.peers.len() {
+            self.cut(actor);
+        }
+        // Leases end, and what they were about may have to wait for its retry.
+        for _ in 0..2 {
+            self.now = self.now.after_ms(LONG_MS);
+            if !self.audit() {
+                return;
+            }
+        }
+        self.drain();
+    }
+
+    /// Takes out everything: what waits must be handed out, and nothing may be left.
+    fn drain(&mut self) {
+        for queue in topology::QUEUES {
+            let fetch = |token, select| {
+                Request::Fetch(Box::new(Fetch {
+                    token: Token(token),
+                    link: LinkId(1),
+                    queue: queue.into(),
+                    select,
+                    count_max: 10_000,
+                    lease: LeaseMode::Settled,
+                    wait_until: None,
+                    label: "drain".into(),
+                }))
+            };
+            let deferred = InspectOp::Browse {
+                queue: queue.into(),
+                from: Seq(0),
+                count_max: 1_000,
+                states: vec![MessageState::Deferred],
+                headers: Default::default(),
+            };
+            let browse = Request::Inspect { token: Token(2), op: Box::new(deferred) };
+            let events = self.ask(vec![browse]);
+            let seqs = events.iter().find_map(|event| match event {
+                Event::Reply { result: Ok(Reply::Browsed { messages, .. }), .. } => {
+                    Some(messages.iter().map(|message| message.seq).collect::<Vec<Seq>>())
+                }
+                _ => None,
+            });
+            let by_seqs = fetch(2, FetchSelect::Seqs(seqs.unwrap_or_default()));
+            self.ask(vec![by_seqs, fetch(3, FetchSelect::Next)]);
+        }
+        self.tell(&Fact::Drained);
+        self.audit();
+    }
+}
