@@ -116,6 +116,12 @@ fn nothing_is_handed_out_that_a_crash_would_hand_out_again() {
 
 #[test]
 fn a_full_queue_whose_oldest_message_cannot_be_read_yet_makes_room_later() {
+    for restarts in [false, true] {
+        makes_room_later(restarts);
+    }
+}
+
+fn makes_room_later(restarts: bool) {
     let mut broker = Broker::default();
     broker.declare("dead", QueuePolicy::default());
     let dead_letter = Some(DeadLetterPolicy { exchange: Name::default(), key: Some("dead".into()) });
@@ -126,6 +132,9 @@ fn a_full_queue_whose_oldest_message_cannot_be_read_yet_makes_room_later() {
     ["a", "b", "c"].iter().for_each(|text| broker.send("q", text));
     assert_eq!(broker.queue("q").ready, 3, "nothing is lost meanwhile");
     broker.store.unreadable = false;
+    if restarts {
+        broker.restart(true);
+    }
     broker.advance(1);
     broker.run(|machine, now, cx| machine.dispatch(now, cx));
     assert_eq!((broker.queue("q").ready, broker.queue("dead").ready), (1, 2));

@@ -141,6 +141,8 @@ impl Machine {
             if let Some(queue) = self.state.queue_mut(id) {
                 queue.serve.used(now);
             }
+            // It may have been about to make room.
+            self.crowded.push(id);
             self.touch(id);
         }
     }
