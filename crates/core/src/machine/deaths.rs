@@ -131,9 +131,9 @@ impl Machine {
             };
             queue.next_seq += 1;
             if survives(queue) && (message_durable || queue.policy.persist_all) {
-                kept.push(place)
+                kept.push(place);
             } else {
-                others.push(place)
+                others.push(place);
             }
         }
         let overlay = Arc::new(overlay);
