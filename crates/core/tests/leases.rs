@@ -159,3 +159,13 @@ fn a_key_parked_for_a_transient_message_stays_parked_through_a_restart() {
         assert_eq!(broker.fetch("q", 1).len(), 0, "by snapshot: {by_snapshot}");
     }
 }
+
+#[test]
+fn a_timed_lease_lasts_at_least_a_moment() {
+    let mut broker = Broker::default();
+    broker.declare("q", QueuePolicy::default());
+    broker.send("q", "a");
+    let (_, events) = broker.subscribe(A, 1, "q", |subscribe| subscribe.lease = LeaseMode::Timed(Some(0)));
+    assert_eq!(refs(&events).len(), 1, "not again and again in the same instant");
+    assert_eq!(refs(&broker.advance(1)).len(), 1);
+}

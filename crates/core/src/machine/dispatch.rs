@@ -478,7 +478,7 @@ impl Machine {
 fn lease(now: Time, mode: LeaseMode, lease_ms: u64, linked_lease_ms_max: Option<u64>) -> Lease {
     match mode {
         LeaseMode::Settled => Lease::Settled,
-        LeaseMode::Timed(ms) => Lease::Timed { until: now.after_ms(ms.unwrap_or(lease_ms)).0 },
+        LeaseMode::Timed(ms) => Lease::Timed { until: now.after_ms(ms.unwrap_or(lease_ms).max(1)).0 },
         LeaseMode::Linked => {
             Lease::Linked { until: linked_lease_ms_max.map_or(NEVER, |ms| now.after_ms(ms).0) }
         }
