@@ -194,6 +194,18 @@ impl Directory {
         Ok(grant)
     }
 
+    /// The grant of a user who proved by other means than the password who they are: by a signature that was checked, say.
+    ///
+    /// # Errors
+    /// `AuthenticationFailed`: there is no such user, or not from there.
+    pub fn vouched(&self, user: &str, loopback: bool) -> Result<Grant, Refusal> {
+        let known =
+            self.users.get(user).ok_or_else(|| refused(format!("user '{user}' is not configured")))?;
+        let grant = Grant { user: Arc::clone(known) };
+        grant.admit(loopback)?;
+        Ok(grant)
+    }
+
     /// The name under which the engine knows a namespace; `None` when it is not configured.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Name> {

@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) generation: u32,
     /// Behind the record that began this generation, once it was begun by this process.
     pub(crate) generation_end: Option<u64>,
+    /// Counts changes of the catalog, so that others can tell whether what they remember of it is outdated. Not recorded.
+    pub(crate) catalog_version: u64,
     /// Contents met so far in a snapshot, which tells them by message id. Empty after recovery.
     restored: HashMap<MessageId, ContentIndex, FixedState>,
     /// The content of the next `Enqueued`, if it is there already: it was just made, or the message is in other queues.
@@ -51,6 +53,7 @@ impl State {
             next_message: 1,
             generation: 0,
             generation_end: None,
+            catalog_version: 0,
             restored: HashMap::default(),
             sharing: None,
         }
@@ -145,6 +148,7 @@ impl State {
     }
 
     fn apply_catalog(&mut self, record: Record) {
+        self.catalog_version += 1;
         match record {
             Record::QueueCreated(created) => {
                 self.next_queue = self.next_queue.max(created.queue.0 + 1);

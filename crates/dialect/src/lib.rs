@@ -9,7 +9,11 @@
 //!             bytes       (and ::flush)          events
 //! ```
 //!
+//! Protocols on HTTP have sessions of their own kind, which get whole requests: [`http`].
+//!
 //! No queue logic, no dialect's own types, and no knowledge of the engine's inside is here.
+
+pub mod http;
 
 use baton_model::{Event, Name, Request, Time};
 use bytes::BytesMut;

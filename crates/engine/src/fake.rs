@@ -42,6 +42,10 @@ impl Machine {
         Self { next_seq: 1, ..Self::default() }
     }
 
+    pub(crate) fn catalog_version(&self) -> u64 {
+        0
+    }
+
     pub(crate) fn set_resident_bytes_max(&mut self, _: u64) {}
 
     pub(crate) fn apply(&mut self, record: Record, content: Option<Stored>) {

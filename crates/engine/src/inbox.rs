@@ -2,7 +2,7 @@
 //! partition, which always takes everything that waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use baton_model::{ConnectionId, Request};
@@ -38,6 +38,8 @@ pub struct Inbox {
     wake: Condvar,
     /// Written under the lock, read without.
     request_bytes: AtomicUsize,
+    /// The partition's, as of its last turn.
+    catalog_version: AtomicU64,
 }
 
 #[derive(Default)]
@@ -76,6 +78,15 @@ impl Inbox {
     /// Bytes of requests that wait.
     pub fn request_bytes(&self) -> usize {
         self.request_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How often the partition's catalog has changed, as of its last turn.
+    pub(crate) fn catalog_version(&self) -> u64 {
+        self.catalog_version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_catalog_version(&self, version: u64) {
+        self.catalog_version.store(version, Ordering::Release);
     }
 
     /// Whether nothing waits.

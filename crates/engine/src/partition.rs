@@ -201,6 +201,11 @@ impl Partition {
         self.aloft.is_some()
     }
 
+    /// See [`crate::Port::catalog_version`].
+    pub(crate) fn catalog_version(&self) -> u64 {
+        self.machine.catalog_version()
+    }
+
     pub(crate) fn recovery_took(&mut self, took: Duration) {
         self.counts.recovery_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     }

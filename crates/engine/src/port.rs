@@ -113,6 +113,13 @@ impl Port {
         self.inbox.congested()
     }
 
+    /// Grows with every change of queues, exchanges and bindings, before the change is answered (where the answer waits for
+    /// the disk): who remembers what a queue is like compares it to know whether to ask again.
+    #[must_use]
+    pub fn catalog_version(&self) -> u64 {
+        self.inbox.catalog_version()
+    }
+
     /// Takes all events that wait into the empty `into`. Returns false if there were none.
     pub fn take_events(&self, into: &mut Vec<Event>) -> bool {
         std::mem::swap(&mut *self.outbox.events.lock(), into);

@@ -139,6 +139,7 @@ impl Worker {
                 self.partition.note_congestion();
             }
             self.partition.turn(self.clock.now(), &mut wakes);
+            self.inbox.set_catalog_version(self.partition.catalog_version());
         }
         self.end(&mut wakes);
     }

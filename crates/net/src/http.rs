@@ -1,16 +1,19 @@
-//! HTTP/1.1 for a router that `admin` (and later dialects over HTTP) gives: limits on headers and bodies, time-outs for
-//! peers that dawdle, graceful end. What is answered is not here.
+//! HTTP/1.1 for the dialects that live on it (see [`crate::exchange`]) and, for what none of them claims, a router that
+//! `admin` gives: limits on headers and bodies, time-outs for peers that dawdle, graceful end. What is answered is not here.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
+use baton_dialect::http::{HttpDialect, HttpRequest};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Limited;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,6 +22,8 @@ use tokio::time::{Instant, Sleep, timeout};
 use tower::ServiceExt;
 
 use crate::connections::Entry;
+use crate::exchange::Exchanges;
+use crate::hub::Hub;
 use crate::limits::{GOODBYE, HTTP_BODY_PAUSE, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS, HTTP_HEADERS_MAX};
 
 /// Who sent a request: in the extensions of every request that a router gets.
@@ -32,33 +37,33 @@ pub struct Peer {
     pub encrypted: bool,
 }
 
-/// A router with its limits.
+/// Dialects, and a router with its limits for everything else.
 #[derive(Clone)]
 pub(crate) struct HttpService {
     router: axum::Router,
     body_bytes_max: usize,
+    dialects: Vec<Arc<dyn HttpDialect>>,
+    hub: Arc<Hub>,
 }
 
 impl HttpService {
-    pub(crate) fn new(router: axum::Router, body_bytes_max: usize) -> Self {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        router: axum::Router,
+        body_bytes_max: usize,
+        dialects: Vec<Arc<dyn HttpDialect>>,
+    ) -> Self {
         // Extractors have a limit of their own, far lower than a message may be; this one replaces it.
-        Self { router: router.layer(DefaultBodyLimit::max(body_bytes_max)), body_bytes_max }
+        Self { router: router.layer(DefaultBodyLimit::max(body_bytes_max)), body_bytes_max, dialects, hub }
     }
 
-    pub(crate) async fn serve<S>(&self, stream: S, entry: &Entry)
+    pub(crate) async fn serve<S>(&self, stream: S, entry: &Arc<Entry>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let exchanges = Exchanges::new(Arc::clone(&self.hub), Arc::clone(entry), &self.dialects);
         let peer = Peer { address: entry.peer, loopback: entry.loopback(), encrypted: entry.encrypted };
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let (mut parts, body) = request.into_parts();
-            parts.extensions.insert(peer);
-            // What announces to be too large is not even begun with.
-            let fits = body.size_hint().lower() <= self.body_bytes_max as u64;
-            let body = axum::body::Body::new(Guarded::new(Limited::new(body, self.body_bytes_max)));
-            let answer = self.router.clone().oneshot(hyper::Request::from_parts(parts, body));
-            async move { if fits { answer.await } else { Ok(too_large()) } }
-        });
+        let service = service_fn(|request: hyper::Request<Incoming>| self.answer(&exchanges, peer, request));
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HTTP_HEADERS)
@@ -72,6 +77,7 @@ impl HttpService {
                 () = entry.bell().notified() => {
                     if entry.closing().is_some() {
                         connection.as_mut().graceful_shutdown();
+                        exchanges.stop_waiting();
                         // A request that waits for messages may be in the middle of it; it gets its goodbye time.
                         match timeout(GOODBYE, connection.as_mut()).await {
                             Ok(ended) => break ended,
@@ -85,6 +91,48 @@ impl HttpService {
             tracing::debug!(listener = entry.listener, peer = %entry.peer, %error, "HTTP connection ended");
         }
     }
+
+    async fn answer(
+        &self,
+        exchanges: &Exchanges,
+        peer: Peer,
+        request: hyper::Request<Incoming>,
+    ) -> Result<axum::response::Response, Infallible> {
+        let (mut parts, body) = request.into_parts();
+        let Some((index, dialect)) = exchanges.claimed(&parts) else {
+            parts.extensions.insert(peer);
+            // What announces to be too large is not even begun with.
+            if body.size_hint().lower() > self.body_bytes_max as u64 {
+                return Ok(too_large());
+            }
+            let body = axum::body::Body::new(Guarded::new(Limited::new(body, self.body_bytes_max)));
+            return self.router.clone().oneshot(hyper::Request::from_parts(parts, body)).await;
+        };
+        let body_bytes_max = dialect.body_bytes_max();
+        if body.size_hint().lower() > body_bytes_max as u64 {
+            return Ok(closing(dialect.too_large(&parts)));
+        }
+        match Guarded::new(Limited::new(body, body_bytes_max)).collect().await {
+            Ok(body) => {
+                let request = HttpRequest { head: parts, body: body.to_bytes() };
+                Ok(exchanges.serve(index, request).await.map(axum::body::Body::from))
+            }
+            Err(error) if error.is::<LengthLimitError>() => Ok(closing(dialect.too_large(&parts))),
+            // It paused for too long, or was cut off: there is nobody to tell, or nobody who listens.
+            Err(_) => Ok(closing(hyper::Response::new(Bytes::new()))),
+        }
+    }
+}
+
+/// The connection ends with this response: what is left of the request's body is not read.
+fn closing(mut response: hyper::Response<Bytes>) -> axum::response::Response {
+    if response.status() == hyper::StatusCode::OK {
+        *response.status_mut() = hyper::StatusCode::REQUEST_TIMEOUT;
+    }
+    response
+        .headers_mut()
+        .insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
+    response.map(axum::body::Body::from)
 }
 
 /// A stream whose bytes are counted.
@@ -147,12 +195,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
 /// A request body that may not pause for too long. Its size is limited by what it wraps.
 struct Guarded<B> {
     body: B,
-    pause: Pin<Box<Sleep>>,
+    /// Set when the body first has to be waited for: most are there with their head.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Guarded<B> {
     fn new(body: B) -> Self {
-        Self { body, pause: Box::pin(tokio::time::sleep(HTTP_BODY_PAUSE)) }
+        Self { body, pause: None }
     }
 }
 
@@ -174,13 +223,16 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
-            if this.pause.as_mut().poll(cx).is_ready() {
+            let pause = this.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(HTTP_BODY_PAUSE)));
+            if pause.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Some(Err("the request's body paused for too long".into())));
             }
             return Poll::Pending;
         };
-        if frame.is_some() {
-            this.pause.as_mut().reset(Instant::now() + HTTP_BODY_PAUSE);
+        if frame.is_some()
+            && let Some(pause) = &mut this.pause
+        {
+            pause.as_mut().reset(Instant::now() + HTTP_BODY_PAUSE);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

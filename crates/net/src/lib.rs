@@ -5,11 +5,13 @@
 //!     │                   │        │ check          │ requests
 //!     │                   │        ▼                ▼
 //!     │                   │     Gate (access) ──▶ Port (engine)
-//!     └──────────────────▶└────▶ http ─────────▶ Router (admin)
+//!     └──────────────────▶└────▶ http ──┬──▶ exchange ──▶ HttpSession (a dialect)
+//!                                       └──▶ Router (admin)
 //! ```
 //!
 //! - [`hub`] is what all listeners and connections share: the engine, the clock, logins, limits, who is connected.
-//! - [`listen`] accepts, [`tls`] encrypts, [`http`] serves a router; [`driver`] moves bytes, events and time for sessions.
+//! - [`listen`] accepts, [`tls`] encrypts, [`http`] serves dialects over HTTP
+//!   (each connection's in `exchange`) and a router; [`driver`] moves bytes, events and time for sessions.
 //! - [`auth`] keeps slow password checks away from the I/O threads; `answers` turns refusals into events.
 //! - [`limits`] has every bound with its reason, [`counters`] what is counted for the metrics.
 //!
@@ -21,6 +23,7 @@ pub mod connections;
 pub mod counters;
 pub mod driver;
 mod error;
+mod exchange;
 pub mod http;
 pub mod hub;
 pub mod limits;

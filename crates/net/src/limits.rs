@@ -75,5 +75,9 @@ pub const HTTP_HEADERS_MAX: usize = 100;
 /// How long an HTTP request's body may pause. Met: the body fails, and with it the request.
 pub const HTTP_BODY_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a request whose peer went away is waited for, from one answer of the engine to the next. The engine answers a
+/// cancelled wait at once; this only keeps a stopped one from being waited for.
+pub const HTTP_ABANDONED: Duration = Duration::from_secs(30);
+
 /// Largest HTTP request body unless the server of the router says otherwise: a message of the default size in base64 with room for its wrapping.
 pub const HTTP_BODY_BYTES_MAX: usize = 192 * 1024 * 1024;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_dialect::http::HttpDialect;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -76,10 +77,18 @@ impl Listener {
         self.start(hub, Service::Session(factory), &[])
     }
 
-    /// Serves HTTP/1.1 with `router`. Handlers find a [`crate::Peer`] in the request's extensions.
+    /// Serves HTTP/1.1: requests that a dialect claims by that dialect, all others with `router`. Handlers find a
+    /// [`crate::Peer`] in the request's extensions.
     #[must_use]
-    pub fn serve_http(self, hub: Arc<Hub>, router: axum::Router, body_bytes_max: usize) -> Serving {
-        self.start(hub, Service::Http(HttpService::new(router, body_bytes_max)), &["http/1.1"])
+    pub fn serve_http(
+        self,
+        hub: Arc<Hub>,
+        router: axum::Router,
+        body_bytes_max: usize,
+        dialects: Vec<Arc<dyn HttpDialect>>,
+    ) -> Serving {
+        let service = HttpService::new(Arc::clone(&hub), router, body_bytes_max, dialects);
+        self.start(hub, Service::Http(service), &["http/1.1"])
     }
 
     fn start(self, hub: Arc<Hub>, service: Service, alpn: &[&str]) -> Serving {

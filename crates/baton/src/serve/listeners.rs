@@ -88,7 +88,8 @@ impl Bound {
         }
         if let Some(listener) = self.http {
             let router = admin.router().layer(map_request(with_peer));
-            serving.push(listener.serve_http(Arc::clone(hub), router, admin.body_bytes_max()));
+            let dialects = super::dialects::http(config);
+            serving.push(listener.serve_http(Arc::clone(hub), router, admin.body_bytes_max(), dialects));
         }
         serving
             .into_iter()

@@ -142,6 +142,12 @@ impl Machine {
         }
     }
 
+    /// Grows with every change of queues, exchanges and bindings; begins anew with each process.
+    #[must_use]
+    pub fn catalog_version(&self) -> u64 {
+        self.state.catalog_version
+    }
+
     /// A connection begins. Its namespace comes with `Request::Open`.
     pub fn connect(&mut self, connection: ConnectionId) {
         self.clients.connect(connection);

@@ -1,0 +1,74 @@
+//! Messages between SQS's form and the neutral envelope: attributes, digests, ids.
+//!
+//! An attribute becomes a header of the nearest neutral type, so that every other protocol sees it; what would get lost on
+//! the way (types of one's own, digits of numbers, digests that were computed already) is kept beside it in the
+//! envelope's `Original`, which only this dialect reads. A message of another protocol has none: its headers are shown
+//! as attributes by their types.
+
+mod attributes;
+mod envelope;
+mod original;
+
+use baton_model::MessageId;
+use md5::{Digest, Md5};
+
+pub(crate) use attributes::{Attribute, Attributes, check, digest, is_allowed, trace_header};
+pub(crate) use envelope::{Outgoing, Received, received, write};
+
+/// A digest as it is shown: hexadecimal.
+pub(crate) type Digest16 = [u8; 16];
+
+/// The MD5 of bytes.
+pub(crate) fn md5(bytes: &[u8]) -> Digest16 {
+    Md5::digest(bytes).into()
+}
+
+/// Hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Mixes a word so that each of its bits changes half of the result's. SplitMix64's finisher, by its published constants.
+pub(crate) fn mix(word: u64) -> u64 {
+    let mut z = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A UUID (version 4 in form) of two words.
+pub(crate) fn uuid(high: u64, low: u64) -> String {
+    let high = high & 0xffff_ffff_ffff_0fff | 0x4000;
+    let low = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
+    let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xffff);
+    format!("{a:08x}-{b:04x}-{c:04x}-{:04x}-{:012x}", low >> 48, low & 0xffff_ffff_ffff)
+}
+
+/// The id that SQS shows for a message: the same for every receiver, and wherever the message is moved.
+pub(crate) fn message_id(id: MessageId) -> String {
+    uuid(mix(id.0), mix(id.0 ^ 0x7371_735f_6964_5f5f))
+}
+
+/// The sequence number that SQS shows for a place: 20 digits, growing.
+pub(crate) fn sequence_number(seq: baton_model::Seq) -> String {
+    (10_000_000_000_000_000_000_u128 + u128::from(seq.0)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_look_like_uuids_and_differ() {
+        let (one, two) = (message_id(MessageId(1)), message_id(MessageId(2)));
+        assert_ne!(one, two);
+        assert_eq!(one.len(), 36);
+        assert_eq!(one.as_bytes()[14], b'4');
+        assert!(matches!(one.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+        assert_eq!(hex(&md5(b"hello")), "5d41402abc4b2a76b9719d911017c592");
+        assert_eq!(sequence_number(baton_model::Seq(7)), "10000000000000000007");
+    }
+}
