@@ -42,7 +42,7 @@ pub fn status(code: RefusalCode) -> StatusCode {
     match code {
         RefusalCode::AuthenticationFailed => StatusCode::UNAUTHORIZED,
         RefusalCode::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        RefusalCode::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+        RefusalCode::DiskFull | RefusalCode::MemoryFull => StatusCode::INSUFFICIENT_STORAGE,
         RefusalCode::Unsupported => StatusCode::NOT_IMPLEMENTED,
         other => match other.kind() {
             ErrorKind::Retry | ErrorKind::Fenced => StatusCode::SERVICE_UNAVAILABLE,
@@ -76,6 +76,7 @@ pub fn word(code: RefusalCode) -> &'static str {
         RefusalCode::QueueFull => "queue-full",
         RefusalCode::MessageTooLarge => "message-too-large",
         RefusalCode::DiskFull => "disk-full",
+        RefusalCode::MemoryFull => "memory-full",
         RefusalCode::AccessDenied => "access-denied",
         RefusalCode::AuthenticationFailed => "authentication-failed",
         RefusalCode::Unavailable => "unavailable",
@@ -106,6 +107,7 @@ mod tests {
             (RefusalCode::QueueNotFound, 404),
             (RefusalCode::QueueFull, 429),
             (RefusalCode::DiskFull, 507),
+            (RefusalCode::MemoryFull, 507),
             (RefusalCode::MessageTooLarge, 413),
             (RefusalCode::LeaseLost, 409),
             (RefusalCode::Invalid, 400),

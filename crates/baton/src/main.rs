@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod duration;
 mod exit;
+mod memory;
 mod output;
 mod password;
 mod remote;

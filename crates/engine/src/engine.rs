@@ -10,6 +10,7 @@ use baton_journal::Opened;
 use baton_model::ConnectionId;
 use parking_lot::Mutex;
 
+use crate::alarms::Alarms;
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::inbox::{Inbox, Wake};
@@ -108,6 +109,11 @@ impl Engine {
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
+    }
+
+    /// Says which resources are short. Producers are kept back while one is; consumers go on.
+    pub fn set_alarms(&self, alarms: Alarms) {
+        self.inner.inbox.push(Wake::Alarms(alarms));
     }
 
     /// Call after [`Clock::advance_ms`]: timers are looked at again.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use baton_model::{ConnectionId, Request};
 use parking_lot::{Condvar, Mutex};
 
+use crate::alarms::Alarms;
 use crate::keeper::Kept;
 use crate::port::Outbox;
 
@@ -25,6 +26,8 @@ pub enum Wake {
     Journal,
     /// A snapshot was written or a segment removed, or not.
     Kept(Kept),
+    /// Resources are short, or no longer.
+    Alarms(Alarms),
     /// The clock was moved by hand: look at the timers.
     ClockMoved,
     /// Make everything durable, make a snapshot, stop.

@@ -15,6 +15,7 @@
 //!
 //! No socket, no protocol and no async runtime is here; the concrete journal is chosen by the binary.
 
+mod alarms;
 pub mod clock;
 mod connections;
 pub mod engine;
@@ -36,6 +37,7 @@ mod store;
 pub mod testing;
 mod writer;
 
+pub use alarms::Alarms;
 pub use clock::{Clock, SystemClock, TestClock};
 pub use engine::Engine;
 pub use error::EngineError;

@@ -10,6 +10,7 @@
 //! What is due when, and what happens to snapshots and segments, is in `upkeep`; what happens when something breaks, in
 //! `stopping`.
 
+mod blocking;
 mod stopping;
 mod upkeep;
 
@@ -23,8 +24,9 @@ use std::time::Duration;
 
 use baton_core::{Context, Effect};
 use baton_journal::{Housekeeping, Journal, Opened, Position, SealedBatch};
-use baton_model::{ConnectionId, Event, Name, Request, Time};
+use baton_model::{ConnectionId, Event, Request, Time};
 
+use crate::alarms::{Alarms, Pressure};
 use crate::connections::Connections;
 use crate::error::EngineError;
 use crate::flight::Flight;
@@ -56,7 +58,11 @@ pub struct Partition {
     now: Time,
     /// When the batch being filled is sealed though nobody waits for it.
     linger_until: Option<Time>,
-    full: bool,
+    /// What keeps producers back, as everybody was told.
+    pressure: Pressure,
+    /// As last heard.
+    alarms: Alarms,
+    held: blocking::Held,
     probe_at: Time,
     /// Something that landed lets work go on though nobody wakes this partition.
     turn_wanted: bool,
@@ -110,7 +116,9 @@ impl Partition {
             aloft: None,
             now,
             linger_until: None,
-            full: false,
+            pressure: Pressure::default(),
+            alarms: Alarms::default(),
+            held: blocking::Held::default(),
             probe_at: now,
             turn_wanted: false,
             stopped: None,
@@ -216,7 +224,7 @@ impl Partition {
     }
 
     fn work(&mut self) {
-        self.heed_space();
+        self.heed_pressure();
         while !self.is_batch_full()
             && let Some(wake) = self.waiting.pop_front()
         {
@@ -246,14 +254,15 @@ impl Partition {
             Wake::Connect(id, outbox) => {
                 self.connections.add(id, outbox);
                 self.machine.connect(id);
-                if self.full {
+                if self.pressure.any() {
                     self.tell_blocked(id);
                 }
             }
             Wake::Disconnect(id) => {
-                if self.connections.remove(id) {
+                if self.ends(id) {
                     let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
                     self.machine.disconnect(self.now, id, &mut cx);
+                    self.outlive(id);
                 }
             }
             Wake::Resume(id) => {
@@ -262,25 +271,35 @@ impl Partition {
                 }
             }
             Wake::Kept(kept) => self.heed_kept(kept),
+            Wake::Alarms(alarms) => self.set_alarms(alarms),
             Wake::Shutdown => self.stopping = true,
             Wake::Journal | Wake::ClockMoved => {}
         }
     }
 
     fn step(&mut self, connection: ConnectionId, request: Request) {
-        let refusal: Option<&dyn Fn() -> _> = if self.full && refuse::needs_space(&request) {
-            Some(&refuse::disk_full)
+        let mut request = request;
+        let refusal = if self.keeps_back(&request) {
+            // At the end nothing waits any more.
+            request = match if self.stopping { Some(request) } else { self.hold(connection, request) } {
+                Some(request) => request,
+                None => return,
+            };
+            self.pressure.refusal()
         } else if refuse::too_large(&request) {
-            Some(&refuse::message_too_large)
+            refuse::message_too_large()
         } else {
-            None
+            if let Request::Open { namespace, .. } = &request {
+                self.note_namespace(connection, namespace);
+            }
+            return self.step_core(connection, request);
         };
-        if let Some(refusal) = refusal {
-            self.refused += 1;
-            let answer = refuse::answer(request, refusal);
-            self.effects.extend(answer.map(|event| Effect { connection, event, needs: None }));
-            return;
-        }
+        self.refused += 1;
+        let answer = refuse::answer(request, &|| refusal.clone());
+        self.effects.extend(answer.map(|event| Effect { connection, event, needs: None }));
+    }
+
+    fn step_core(&mut self, connection: ConnectionId, request: Request) {
         let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
         self.machine.step(self.now, connection, request, &mut cx);
     }
@@ -330,7 +349,10 @@ impl Partition {
         counts.journal_end = self.store.durable;
         counts.live_bytes = self.store.live.total_bytes();
         counts.chunks_read = self.store.chunks_read();
-        counts.disk_full = u64::from(self.full);
+        counts.disk_full = u64::from(self.pressure.full);
+        counts.memory_alarm = u64::from(self.pressure.alarms.memory);
+        counts.disk_alarm = u64::from(self.pressure.alarms.disk);
+        counts.held = self.held.len() as u64;
         self.counters.publish(counts);
     }
 
@@ -343,10 +365,5 @@ impl Partition {
     fn tell(&mut self, connection: ConnectionId, event: Event) {
         let (landed, flight_end) = (self.store.durable, self.flight_end());
         self.connections.route(Effect { connection, event, needs: None }, landed, flight_end);
-    }
-
-    fn tell_blocked(&mut self, connection: ConnectionId) {
-        let reason = self.full.then(|| Name::const_new("the disk is full"));
-        self.tell(connection, Event::Blocked { reason });
     }
 }

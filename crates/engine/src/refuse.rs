@@ -1,4 +1,4 @@
-//! Answering requests without the core: while the disk is full, after the partition has stopped, and for what is too large
+//! Answering requests without the core: while producers are kept back, after the partition has stopped, and for what is too large
 //! for a journal.
 
 use baton_model::{Event, PublishOutcome, Refusal, RefusalCode, Request};
@@ -57,14 +57,6 @@ pub(crate) fn too_large(request: &Request) -> bool {
         }
         _ => false,
     }
-}
-
-/// The disk is full.
-pub(crate) fn disk_full() -> Refusal {
-    Refusal::new(
-        RefusalCode::DiskFull,
-        "the broker's disk is full; consume messages or free disk space, then send again",
-    )
 }
 
 /// The request is too large.

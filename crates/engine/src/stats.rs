@@ -116,6 +116,14 @@ counters! {
     pauses,
     /// 1 while the disk is full.
     disk_full,
+    /// 1 while producers are kept back because memory is short.
+    memory_alarm,
+    /// 1 while producers are kept back because disk space is short.
+    disk_alarm,
+    /// How often it began that producers were kept back.
+    blocks,
+    /// Unconfirmed publishes that wait until producers may go on.
+    held,
     /// Records replayed when the partition started.
     recovered_records,
     /// How long that took, with the snapshot, microseconds.

@@ -7,6 +7,7 @@ use baton_core::snapshot::Item;
 use baton_journal::{Housekeeping, JournalError, Opened, SealedBatch};
 use baton_model::{ConnectionId, Event, Time};
 
+use crate::alarms::Alarms;
 use crate::error::EngineError;
 use crate::inbox::{Inbox, Wake};
 use crate::keeper::{self, KeeperJob};
@@ -60,6 +61,11 @@ impl Driver {
     /// Opens a port that nobody wakes: look with [`events`].
     pub fn connect(&mut self) -> Port {
         self.connect_with(Arc::new(|| {}))
+    }
+
+    /// Says which resources are short.
+    pub fn set_alarms(&mut self, alarms: Alarms) {
+        self.inbox.push(Wake::Alarms(alarms));
     }
 
     /// One turn with everything that waits. If a batch is due and none is in flight, it takes off; returns whether one is in flight.

@@ -59,8 +59,10 @@ pub enum RefusalCode {
     QueueFull,
     /// The message is larger than the queue or the broker allows.
     MessageTooLarge,
-    /// The journal's disk is full; consumers can still drain.
+    /// The journal's disk is full, or has less space left than its watermark; consumers can still drain.
     DiskFull,
+    /// The broker holds more memory than its watermark; consumers can still drain.
+    MemoryFull,
     /// The user may not do this.
     AccessDenied,
     /// Wrong user name or password.
@@ -89,7 +91,7 @@ impl RefusalCode {
             | Self::NotEmpty => ErrorKind::Conflict,
             Self::NameReserved | Self::AccessDenied | Self::AuthenticationFailed => ErrorKind::Denied,
             Self::Invalid | Self::Unsupported => ErrorKind::Invalid,
-            Self::QueueFull | Self::MessageTooLarge | Self::DiskFull => ErrorKind::Limit,
+            Self::QueueFull | Self::MessageTooLarge | Self::DiskFull | Self::MemoryFull => ErrorKind::Limit,
             Self::Unavailable => ErrorKind::Retry,
         }
     }

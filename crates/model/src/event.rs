@@ -63,9 +63,13 @@ pub enum Event {
         /// Which delivery.
         delivery: DeliveryRef,
     },
-    /// Producers are asked to stop (`Some`, with the limit that was met) or may go on (`None`).
+    /// Producers are asked to stop (`Some`, with the limit that was met) or may go on (`None`): memory or disk is short.
+    /// Meanwhile a publish with `confirm` is refused ([`crate::RefusalCode::MemoryFull`], [`crate::RefusalCode::DiskFull`];
+    /// the same publish will do later), one without waits in the broker, up to a limit. All else goes on. A dialect whose
+    /// protocol can say so says so; one that cannot leaves it out, since its publishes are answered. Comes also right after
+    /// a connection began, before its handshake is over.
     Blocked {
-        /// Which limit.
+        /// Which limit, in few words: `low on memory`.
         reason: Option<Name>,
     },
     /// The broker shuts down or an operator closes the connection: say goodbye as the protocol does.

@@ -57,6 +57,8 @@ pub(crate) struct JournalFile {
 pub(crate) struct LimitsFile {
     pub message_bytes_max: Option<u64>,
     pub connections_max: Option<u64>,
+    pub memory_bytes_max: Option<u64>,
+    pub disk_free_bytes_min: Option<u64>,
 }
 
 /// A user.

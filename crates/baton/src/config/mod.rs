@@ -120,4 +120,8 @@ pub(crate) struct Limits {
     pub message_bytes_max: Sourced<u64>,
     /// Most connections at once, over all listeners.
     pub connections_max: Sourced<u64>,
+    /// Memory of the process beyond which producers are kept back, bytes. 0: no limit.
+    pub memory_bytes_max: Sourced<u64>,
+    /// Space on the data's file system below which producers are kept back, bytes. 0: no limit.
+    pub disk_free_bytes_min: Sourced<u64>,
 }

@@ -11,6 +11,7 @@ use super::file::{self, FileConfig};
 use super::{
     Config, FILES, Flags, Journal, Limits, Listen, Listener, Log, LogFormat, Source, Sourced, Sync, Tls,
 };
+use crate::memory;
 
 /// Where AMQP is served when nobody says.
 pub(crate) const AMQP_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5672);
@@ -24,6 +25,13 @@ const SYNC_INTERVAL_MS_DEFAULT: u64 = 100;
 const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 /// Below this a segment holds less than one batch of ordinary size.
 const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+/// Share of the memory there is. The rest is for the page cache, from which deep queues are read, and for what comes in
+/// between an alarm and its effect.
+const MEMORY_PERCENT_MAX_DEFAULT: u64 = 60;
+/// Eight segments of ordinary size: acknowledgements, snapshots and the rewriting of segments, which is what gives space back,
+/// need some themselves.
+const DISK_FREE_BYTES_MIN_DEFAULT: u64 = 512 * 1024 * 1024;
+
 /// Finds and reads the file, and merges.
 ///
 /// # Errors
@@ -258,6 +266,16 @@ fn limits(file: &FileConfig) -> Limits {
             "limits.connections_max",
             file.limits.connections_max,
             u64::try_from(CONNECTIONS_MAX_DEFAULT).unwrap_or(u64::MAX),
+        ),
+        memory_bytes_max: only_file(
+            "limits.memory_bytes_max",
+            file.limits.memory_bytes_max,
+            memory::available_bytes().unwrap_or_default() / 100 * MEMORY_PERCENT_MAX_DEFAULT,
+        ),
+        disk_free_bytes_min: only_file(
+            "limits.disk_free_bytes_min",
+            file.limits.disk_free_bytes_min,
+            DISK_FREE_BYTES_MIN_DEFAULT,
         ),
     }
 }

@@ -41,6 +41,8 @@ pub(crate) fn effective(config: &Config) -> String {
     out.push_str("\n[limits]\n");
     line(out, "message_bytes_max", &config.limits.message_bytes_max, ToString::to_string);
     line(out, "connections_max", &config.limits.connections_max, ToString::to_string);
+    line(out, "memory_bytes_max", &config.limits.memory_bytes_max, ToString::to_string);
+    line(out, "disk_free_bytes_min", &config.limits.disk_free_bytes_min, ToString::to_string);
     users(out, config);
     text
 }

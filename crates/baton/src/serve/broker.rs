@@ -11,18 +11,40 @@ use baton_model::{Bytes, Name};
 use baton_net::{Authenticator, Counters};
 use parking_lot::Mutex;
 
+use super::watch::Seen;
+use crate::config::Limits;
+
 /// The running broker.
 pub(crate) struct RunningBroker {
     engine: Engine,
     authenticator: Arc<Authenticator>,
     listeners: Mutex<Vec<(&'static str, Arc<Counters>)>>,
     serving: AtomicBool,
+    watched: Watched,
+}
+
+/// What the resource alarms compare, bytes.
+struct Watched {
+    memory_bytes_max: u64,
+    disk_free_bytes_min: u64,
+    seen: Arc<Seen>,
 }
 
 impl RunningBroker {
     /// A broker that is not serving yet.
-    pub(crate) fn new(engine: Engine, authenticator: Arc<Authenticator>) -> Self {
-        Self { engine, authenticator, listeners: Mutex::default(), serving: AtomicBool::new(false) }
+    pub(crate) fn new(
+        engine: Engine,
+        authenticator: Arc<Authenticator>,
+        limits: &Limits,
+        seen: Arc<Seen>,
+    ) -> Self {
+        let watched = Watched {
+            memory_bytes_max: limits.memory_bytes_max.value,
+            disk_free_bytes_min: limits.disk_free_bytes_min.value,
+            seen,
+        };
+        let serving = AtomicBool::new(false);
+        Self { engine, authenticator, listeners: Mutex::default(), serving, watched }
     }
 
     /// Adds a listener to what is counted.
@@ -71,6 +93,7 @@ impl Broker for RunningBroker {
 
     fn figures(&self) -> Vec<Figure> {
         let mut figures = engine_figures(&self.engine);
+        figures.extend(self.watched.figures());
         let listeners = self.listeners.lock();
         let sum = |pick: fn(&Counters) -> u64| listeners.iter().map(|(_, counters)| pick(counters)).sum();
         for (name, help, pick) in NET_COUNTERS {
@@ -83,6 +106,22 @@ impl Broker for RunningBroker {
             value,
         });
         figures
+    }
+}
+
+impl Watched {
+    fn figures(&self) -> [Figure; 3] {
+        let gauge = |name, help, value| Figure { name, help, value: FigureValue::Gauge(value) };
+        let disk_free = self.seen.disk_free.load(Ordering::Relaxed);
+        [
+            gauge("memory_limit_bytes", "Memory at which the memory alarm begins", self.memory_bytes_max),
+            gauge("disk_free_bytes", "Space left on the file system of the data", disk_free),
+            gauge(
+                "disk_free_limit_bytes",
+                "Space below which the disk alarm begins",
+                self.disk_free_bytes_min,
+            ),
+        ]
     }
 }
 
@@ -136,6 +175,7 @@ fn engine_figures(engine: &Engine) -> Vec<Figure> {
         counter("journal_snapshots", "Snapshots written", stats.snapshots),
         counter("journal_segments_removed", "Segments removed", stats.segments_removed),
         counter("deliveries_paused", "Times that deliveries to a slow reader were paused", stats.pauses),
+        counter("producers_blocked", "Times that it began that producers were kept back", stats.blocks),
         Figure { name: "journal_append_seconds", help: "Time of one write and sync", value: append_us },
         gauge("queues", "Queues", stats.queues),
         gauge("messages", "Messages, each counted once however many queues hold it", stats.messages),
@@ -143,6 +183,9 @@ fn engine_figures(engine: &Engine) -> Vec<Figure> {
         gauge("journal_live_bytes", "Bytes of contents that messages refer to", stats.live_bytes),
         gauge("inbox_bytes", "Bytes of requests that wait for the partition", inbox),
         gauge("disk_full", "1 while the disk is full", stats.disk_full),
+        gauge("memory_alarm", "1 while producers are kept back because memory is short", stats.memory_alarm),
+        gauge("disk_alarm", "1 while producers are kept back because disk space is short", stats.disk_alarm),
+        gauge("publishes_held", "Unconfirmed publishes that wait for the end of an alarm", stats.held),
         gauge("recovery_records", "Records replayed at the last start", stats.recovered_records),
         gauge("recovery_microseconds", "How long the last start's recovery took", stats.recovery_us),
     ]

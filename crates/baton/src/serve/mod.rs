@@ -9,6 +9,7 @@ mod logging;
 mod ready;
 mod signals;
 mod users;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use broker::RunningBroker;
 use listeners::Bound;
 use ready::ReadyFile;
 use signals::Signals;
+use watch::{Seen, Watch};
 
 /// Directories of the data directory that begin so each hold the journal of one partition.
 pub(crate) const PARTITION_PREFIX: &str = "partition-";
@@ -90,7 +92,10 @@ async fn serve(
         message_bytes_max: config.limits.message_bytes_max.value,
         version: VERSION,
     });
-    let broker = Arc::new(RunningBroker::new(engine, authenticator));
+    let seen = Arc::new(Seen::default());
+    let watch = Watch::start(engine.clone(), &config.limits, &config.data_dir.value, Arc::clone(&seen))
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot start threads: {error}")))?;
+    let broker = Arc::new(RunningBroker::new(engine, authenticator, &config.limits, seen));
     let options = baton_admin::Options {
         guest: config.users.is_empty(),
         message_bytes_max: config.limits.message_bytes_max.value,
@@ -112,6 +117,7 @@ async fn serve(
     broker.set_serving(false);
     drop(ready);
     admin.stop_waiting();
+    drop(watch);
     let left = hub.shutdown("the broker is shutting down").await;
     if left > 0 {
         tracing::warn!(connections = left, "connections that did not say goodbye in time are cut off");

@@ -142,7 +142,10 @@ impl AmqpSession {
                 match refusal.code {
                     // A full queue drops what is not confirmed, as in RabbitMQ.
                     RefusalCode::QueueFull => {}
-                    RefusalCode::DiskFull | RefusalCode::Unavailable | RefusalCode::MessageTooLarge
+                    RefusalCode::DiskFull
+                    | RefusalCode::MemoryFull
+                    | RefusalCode::Unavailable
+                    | RefusalCode::MessageTooLarge
                         if told => {}
                     _ => {
                         let failure = refused(refusal, "", &self.client.vhost);

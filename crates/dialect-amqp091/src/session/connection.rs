@@ -53,6 +53,8 @@ pub(super) struct Client {
     wants_auth_close: bool,
     pub(super) wants_cancel: bool,
     wants_blocked: bool,
+    /// Producers shall stop: heard before the handshake was over.
+    blocked: Option<Name>,
     pub(super) channel_max: u16,
     /// Whole frames that we may send; 0: any.
     pub(super) frame_bytes_max: u32,
@@ -317,6 +319,9 @@ impl AmqpSession {
                 self.timers.last_received = self.timers.now;
                 self.timers.last_sent = self.timers.now;
                 write(out, 0, &methods::OpenOk::default());
+                if let Some(reason) = self.client.blocked.take() {
+                    self.blocked(Some(&reason), out);
+                }
             }
             (OPEN, Phase::Opening, Err(refusal)) => {
                 let mut failure = refused(&refusal, "", &self.client.vhost);
@@ -391,10 +396,12 @@ impl AmqpSession {
 
     /// Producers shall stop, or may go on.
     pub(super) fn blocked(&mut self, reason: Option<&Name>, out: &mut Output) {
-        if self.phase != Phase::Running || !self.client.wants_blocked {
+        if self.phase != Phase::Running {
+            self.client.blocked = reason.cloned();
             return;
         }
         match reason {
+            _ if !self.client.wants_blocked => {}
             Some(reason) => write(out, 0, &methods::Blocked { reason: ShortStr::truncated(reason) }),
             None => write(out, 0, &methods::Unblocked),
         }

@@ -69,7 +69,8 @@ pub(super) fn refused(refusal: &Refusal, name: &str, vhost: &str) -> Failure {
         | RefusalCode::Invalid
         | RefusalCode::QueueFull
         | RefusalCode::MessageTooLarge
-        | RefusalCode::DiskFull => (ReplyCode::PreconditionFailed, refusal.text.clone()),
+        | RefusalCode::DiskFull
+        | RefusalCode::MemoryFull => (ReplyCode::PreconditionFailed, refusal.text.clone()),
         RefusalCode::Unsupported => (ReplyCode::NotImplemented, refusal.text.clone()),
         RefusalCode::Unavailable => (ReplyCode::InternalError, refusal.text.clone()),
     };

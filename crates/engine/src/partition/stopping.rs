@@ -25,7 +25,10 @@ impl Partition {
     /// Whether nothing is left to do before the end of an orderly shutdown but the last batch.
     pub(crate) fn is_drained(&self) -> bool {
         self.stopped.is_some()
-            || (self.waiting.is_empty() && self.aloft.is_none() && self.store.builder.is_empty())
+            || (self.waiting.is_empty()
+                && self.held.is_empty()
+                && self.aloft.is_none()
+                && self.store.builder.is_empty())
     }
 
     /// Tells all connections that this is the end.
@@ -78,7 +81,7 @@ impl Partition {
                 }
                 Wake::Shutdown => self.stopping = true,
                 Wake::Kept(kept) => self.heed_kept(kept),
-                Wake::Resume(_) | Wake::Journal | Wake::ClockMoved => {}
+                Wake::Resume(_) | Wake::Alarms(_) | Wake::Journal | Wake::ClockMoved => {}
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a partition does besides requests: sealing batches, watching the flight, heeding a full disk, snapshots, dead segments.
+//! What a partition does besides requests: sealing batches, watching the flight, snapshots, dead segments.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -10,7 +10,6 @@ use baton_model::Time;
 use super::{Aloft, Partition, panic_text};
 use crate::keeper::{KeeperJob, Kept};
 use crate::snapshot;
-use crate::stats::Health;
 
 /// Dead segments are looked for at most this often, milliseconds: one look costs a lock and a list.
 const RECLAIM_INTERVAL_MS: u64 = 100;
@@ -35,7 +34,7 @@ impl Partition {
         let deadlines = [
             self.machine.next_deadline(),
             can_seal(self.linger_until),
-            can_seal(self.full.then_some(self.probe_at)),
+            can_seal(self.pressure.full.then_some(self.probe_at)),
             reclaim.then_some(self.reclaim_at),
         ];
         let next = deadlines.into_iter().flatten().min()?;
@@ -69,7 +68,7 @@ impl Partition {
             return false;
         }
         if self.store.builder.is_empty() {
-            return self.full && self.probe_at <= self.now;
+            return self.pressure.full && self.probe_at <= self.now;
         }
         self.connections.fill_awaited()
             || self.linger_until.is_some_and(|until| until <= self.now)
@@ -80,9 +79,9 @@ impl Partition {
     }
 
     pub(super) fn take_off(&mut self) -> SealedBatch {
-        if self.full && self.now < self.probe_at {
+        if self.pressure.full && self.now < self.probe_at {
             self.store.builder.mark_essential();
-        } else if self.full {
+        } else if self.pressure.full {
             self.probe_at = self.now.after_ms(self.options.full_probe_ms);
         }
         let batch = self.store.builder.finish();
@@ -110,7 +109,7 @@ impl Partition {
             self.store.durable = landed;
             self.store.live.subtract(&mut aloft.freed);
             self.turn_wanted =
-                std::mem::take(&mut self.store.asked_early) || self.flight.is_full() != self.full;
+                std::mem::take(&mut self.store.asked_early) || self.flight.is_full() != self.pressure.full;
             self.aloft = None;
             self.reclaim |= self.store.live.take_emptied();
             self.jobs.extend(self.snapshot_ready.take());
@@ -128,26 +127,6 @@ impl Partition {
         if self.aloft.is_none() {
             self.store.live.subtract(&mut self.store.freed);
             self.reclaim |= self.store.live.take_emptied();
-        }
-    }
-
-    /// Tells everybody when the disk has become full, or has space again.
-    pub(super) fn heed_space(&mut self) {
-        let full = self.flight.is_full();
-        if full == self.full {
-            return;
-        }
-        self.full = full;
-        self.probe_at = self.now.after_ms(self.options.full_probe_ms);
-        if full {
-            tracing::warn!("the disk is full: publishes are refused until there is space, consumers go on");
-            self.counters.set_health(Health::DiskFull);
-        } else {
-            tracing::info!("the disk has space again: publishes are taken");
-            self.counters.set_health(Health::Running);
-        }
-        for id in self.connections.ids() {
-            self.tell_blocked(id);
         }
     }
 

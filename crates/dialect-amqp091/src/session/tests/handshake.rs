@@ -1,7 +1,9 @@
 //! The connection: handshake, credentials, tuning, heartbeats, close.
 
 use super::*;
-use crate::methods::connection::{Blocked, Close, CloseOk, TuneOk, Unblocked, UpdateSecret, UpdateSecretOk};
+use crate::methods::connection::{
+    Blocked, Close, CloseOk, OpenOk, TuneOk, Unblocked, UpdateSecret, UpdateSecretOk,
+};
 
 #[test]
 fn other_protocols_are_answered_with_our_header() {
@@ -203,6 +205,25 @@ fn blocked_is_told_to_those_who_asked() {
     assert_eq!(peer.event(reason()), [method(0, Blocked { reason: short("low on disk") })]);
     assert_eq!(peer.event(Event::Blocked { reason: None }), [method(0, Unblocked)]);
     assert_eq!(Peer::open_with(&[]).event(reason()), []);
+}
+
+#[test]
+fn blocked_during_the_handshake_is_told_after_it() {
+    let reason = || Event::Blocked { reason: Some(Name::from("low on memory")) };
+    for unblocked in [false, true] {
+        let mut peer = Peer::new();
+        assert_eq!(peer.event(reason()), []);
+        peer.handshake(&["connection.blocked"], "/");
+        if unblocked {
+            assert_eq!(peer.event(Event::Blocked { reason: None }), []);
+        }
+        let token = peer.only_token();
+        let mut expected = vec![method(0, OpenOk::default())];
+        if !unblocked {
+            expected.push(method(0, Blocked { reason: short("low on memory") }));
+        }
+        assert_eq!(peer.reply(token, Ok(Reply::Opened)), expected);
+    }
 }
 
 #[test]

@@ -160,6 +160,7 @@ fn refusals_that_are_errors_close_the_channel() {
         (RefusalCode::AccessDenied, true, Some(403)),
         (RefusalCode::QueueFull, false, None),
         (RefusalCode::DiskFull, false, Some(406)),
+        (RefusalCode::MemoryFull, false, Some(406)),
     ] {
         let mut peer = Peer::with_channel();
         if confirm {
