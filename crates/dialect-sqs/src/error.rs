@@ -217,7 +217,9 @@ impl SqsError {
             RefusalCode::LeaseLost | RefusalCode::MessageNotFound => Kind::MessageNotInflight,
             RefusalCode::MessageTooLarge | RefusalCode::Invalid => Kind::InvalidParameterValue,
             RefusalCode::QueueFull => Kind::OverLimit,
-            RefusalCode::DiskFull | RefusalCode::Unavailable => Kind::ServiceUnavailable,
+            RefusalCode::DiskFull | RefusalCode::MemoryFull | RefusalCode::Unavailable => {
+                Kind::ServiceUnavailable
+            }
             RefusalCode::QueueLocked
             | RefusalCode::ConsumerExclusive
             | RefusalCode::InUse
