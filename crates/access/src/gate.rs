@@ -11,10 +11,17 @@
 //! | … an exchange with an alternate one | | the alternate | exchange |
 //! | bind, unbind | | destination | source |
 //! | act on messages in place | | where they go | queue |
+//! | push to a list that may have to be made | that queue | default exchange | |
+//! | pop from, read, trim, expire, delete a list | | | queue |
+//! | … insert or replace an element | | default exchange | queue |
+//! | … move or rename a list's elements | the target | default exchange | queue |
+//! | delete all lists | everything | | everything |
+//! | listen | | | exchange |
 //! | settle, credit, flow, recover, cancel, look, list | | | |
 
 use std::sync::Arc;
 
+use baton_model::list::ListOp;
 use baton_model::policy::QueuePolicy;
 use baton_model::request::{CatalogOp, InspectOp, MessageAction};
 use baton_model::route::{Binding, Destination, ExchangePolicy};
@@ -113,6 +120,9 @@ impl Gate {
             Request::Fetch(fetch) => self.read_queue(&fetch.queue),
             Request::Group { requests, .. } => requests.iter().try_for_each(|request| self.check(request)),
             Request::Catalog { op, .. } => self.catalog(op),
+            Request::List(list) => self.list(&list.op),
+            Request::ListGroup(group) => group.ops.iter().try_for_each(|op| self.list(op)),
+            Request::Listen { exchange, .. } => self.read(Resource::Exchange(exchange)),
             Request::Inspect { op, .. } => self.inspect(op),
             Request::Authenticate { .. }
             | Request::Open { .. }
@@ -123,7 +133,9 @@ impl Gate {
             | Request::Flow { .. }
             | Request::CancelFetch { .. }
             | Request::Recover { .. }
-            | Request::Detach { .. } => Ok(()),
+            | Request::Detach { .. }
+            | Request::Unlisten { .. }
+            | Request::Listeners { .. } => Ok(()),
         }
     }
 
@@ -218,6 +230,44 @@ impl Gate {
                 }
             }
             InspectOp::Locate { .. } => Ok(()),
+        }
+    }
+
+    fn list(&mut self, op: &ListOp) -> Result<(), Refusal> {
+        match op {
+            ListOp::Push { queue, create, .. } => {
+                self.write(Resource::Exchange(""))?;
+                if *create { self.configure(Resource::Queue(queue)) } else { Ok(()) }
+            }
+            ListOp::Pop { queues, .. } => queues.iter().try_for_each(|queue| self.read_queue(queue)),
+            ListOp::Delete { queues } => queues.iter().try_for_each(|queue| self.read_queue(queue)),
+            ListOp::Move { from, to, .. } | ListOp::Rename { from, to, .. } => {
+                self.read_queue(from)?;
+                self.write(Resource::Exchange(""))?;
+                self.configure(Resource::Queue(to))
+            }
+            ListOp::Set { queue, .. } | ListOp::Insert { queue, .. } => {
+                self.read_queue(queue)?;
+                self.write(Resource::Exchange(""))
+            }
+            ListOp::Range { queue, .. }
+            | ListOp::Index { queue, .. }
+            | ListOp::Find { queue, .. }
+            | ListOp::Remove { queue, .. }
+            | ListOp::Trim { queue, .. }
+            | ListOp::Expire { queue, .. } => self.read_queue(queue),
+            ListOp::DeleteAll if self.full => Ok(()),
+            ListOp::DeleteAll => {
+                let text = "deleting all lists needs permission for everything in the namespace";
+                Err(denied(text.into()))
+            }
+            ListOp::Send(publish) => self.write(Resource::Exchange(&publish.exchange)),
+            ListOp::Length { .. }
+            | ListOp::Exist { .. }
+            | ListOp::Expiry { .. }
+            | ListOp::Names { .. }
+            | ListOp::CountAll
+            | ListOp::Versions { .. } => Ok(()),
         }
     }
 

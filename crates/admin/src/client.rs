@@ -245,6 +245,7 @@ impl Shared {
             // The engine stops: nobody will be answered any more, and dropping the senders says so.
             Event::Closing { .. } => self.pending.lock().clear(),
             Event::Delivered(_)
+            | Event::Heard { .. }
             | Event::Cancelled { .. }
             | Event::LeaseEnded { .. }
             | Event::Blocked { .. } => {}

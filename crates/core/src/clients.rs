@@ -1,13 +1,15 @@
 //! Who is connected: connections, links, consumers and fetches that wait. None of it is recorded; after a restart clients
 //! come again. Which messages they hold is in the entries; here are only the counts that windows and credit need.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use baton_model::list::ListOp;
 use baton_model::request::{Fetch, LeaseMode};
-use baton_model::{ConnectionId, ConsumerId, LinkId, Name, QueueId, Seq, Token};
+use baton_model::{ConnectionId, ConsumerId, LinkId, Name, QueueId, Seq, Time, Token};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::queue::serve::Turn;
 
@@ -21,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) links: BTreeMap<LinkId, u32>,
     pub(crate) consumers: BTreeMap<ConsumerId, u32>,
     pub(crate) fetches: BTreeMap<Token, u64>,
+    /// Its waits for elements of lists.
+    pub(crate) list_waits: BTreeMap<Token, u64>,
     /// Exclusive queues that go with it.
     pub(crate) owned: Vec<QueueId>,
     pub(crate) paused: bool,
@@ -74,6 +78,21 @@ pub(crate) struct Waiting {
     pub(crate) turn: Turn,
 }
 
+/// One that waits for elements of lists.
+#[derive(Debug)]
+pub(crate) struct WaitingList {
+    pub(crate) connection: ConnectionId,
+    pub(crate) token: Token,
+    pub(crate) link: LinkId,
+    pub(crate) op: ListOp,
+    pub(crate) until: Time,
+    pub(crate) namespace: Name,
+    /// Where it stands in the lines of queues.
+    pub(crate) turns: SmallVec<[(QueueId, Turn); 1]>,
+    /// Names of which there is no queue yet.
+    pub(crate) absent: SmallVec<[Name; 1]>,
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
@@ -81,6 +100,10 @@ pub(crate) struct Clients {
     pub(crate) links: Slab<Link>,
     pub(crate) consumers: Slab<Consumer>,
     pub(crate) waiting: BTreeMap<u64, Waiting>,
+    pub(crate) waiting_lists: BTreeMap<u64, WaitingList>,
+    list_deadlines: BTreeSet<(u64, u64)>,
+    /// Who waits for a queue that does not exist, by namespace and name, in the order they came.
+    lists_absent: BTreeMap<(Name, Name), Vec<u64>>,
     next_fetch: u64,
 }
 
@@ -109,6 +132,7 @@ impl Clients {
             links: BTreeMap::new(),
             consumers: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            list_waits: BTreeMap::new(),
             owned: Vec::new(),
             paused: false,
         });
@@ -288,6 +312,67 @@ impl Clients {
         seqs.sort_unstable();
         seqs.dedup();
         seqs
+    }
+
+    pub(crate) fn add_waiting_list(&mut self, number: u64, waiting: WaitingList) {
+        for name in &waiting.absent {
+            self.lists_absent.entry((waiting.namespace.clone(), name.clone())).or_default().push(number);
+        }
+        self.list_deadlines.insert((waiting.until.0, number));
+        if let Some(connection) = self.connections.get_mut(&waiting.connection) {
+            connection.list_waits.insert(waiting.token, number);
+        }
+        self.waiting_lists.insert(number, waiting);
+    }
+
+    /// Takes it out; the lines it stands in are the caller's to leave.
+    pub(crate) fn remove_waiting_list(&mut self, number: u64) -> Option<WaitingList> {
+        let waiting = self.waiting_lists.remove(&number)?;
+        self.list_deadlines.remove(&(waiting.until.0, number));
+        for name in &waiting.absent {
+            let key = (waiting.namespace.clone(), name.clone());
+            if let Some(numbers) = self.lists_absent.get_mut(&key) {
+                numbers.retain(|other| *other != number);
+                if numbers.is_empty() {
+                    self.lists_absent.remove(&key);
+                }
+            }
+        }
+        if let Some(connection) = self.connections.get_mut(&waiting.connection) {
+            connection.list_waits.remove(&waiting.token);
+        }
+        Some(waiting)
+    }
+
+    /// Who waited for a queue of that name, which is there now.
+    pub(crate) fn list_appeared(&mut self, namespace: &Name, name: &Name) -> Vec<u64> {
+        if self.lists_absent.is_empty() {
+            return Vec::new();
+        }
+        self.lists_absent.remove(&(namespace.clone(), name.clone())).unwrap_or_default()
+    }
+
+    /// The queue goes that one stands in line of: it waits for another of that name.
+    pub(crate) fn list_vanished(&mut self, number: u64, queue: QueueId, name: &Name) {
+        let Some(waiting) = self.waiting_lists.get_mut(&number) else { return };
+        waiting.turns.retain(|(other, _)| *other != queue);
+        waiting.absent.push(name.clone());
+        let key = (waiting.namespace.clone(), name.clone());
+        self.lists_absent.entry(key).or_default().push(number);
+    }
+
+    /// One that has waited long enough at `now`.
+    pub(crate) fn list_wait_due(&self, now: Time) -> Option<u64> {
+        self.list_deadlines.first().filter(|(at, _)| *at <= now.0).map(|(_, number)| *number)
+    }
+
+    /// When the next one has waited long enough.
+    pub(crate) fn next_list_deadline(&self) -> Option<u64> {
+        self.list_deadlines.first().map(|(at, _)| *at).filter(|at| *at != u64::MAX)
+    }
+
+    pub(crate) fn list_wait_of(&self, connection: ConnectionId, token: Token) -> Option<u64> {
+        self.connections.get(&connection)?.list_waits.get(&token).copied()
     }
 
     /// A number for a fetch that will wait.

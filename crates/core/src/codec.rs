@@ -50,6 +50,7 @@ mod kind {
     pub(super) const MOVED: u8 = 22;
     pub(super) const EDITED: u8 = 23;
     pub(super) const KEY_HELD: u8 = 24;
+    pub(super) const TRANSFERRED: u8 = 32;
 }
 
 /// Appends the bytes of a record. Returns where in them the message's content lies, for `Enqueued` and `Edited`.
@@ -67,6 +68,7 @@ pub fn encode(record: &Record, buf: &mut Vec<u8>) -> Option<ContentRange> {
             messages::put_extended(buf, *queue, *seq, *until, *durable);
         }
         Record::Moved(moved) => messages::put_moved(buf, moved),
+        Record::Transferred(transferred) => messages::put_transferred(buf, transferred),
         Record::Edited { queue, seq, message, durable } => {
             return Some(messages::put_edited(buf, start, *queue, *seq, message, *durable));
         }
@@ -119,6 +121,7 @@ fn decode_with(
         kind::DEFERRED => (messages::take_deferred(&mut input)?, None),
         kind::EXTENDED => (messages::take_extended(&mut input)?, None),
         kind::MOVED => (messages::take_moved(&mut input)?, None),
+        kind::TRANSFERRED => (messages::take_transferred(&mut input)?, None),
         kind::KEY_HELD => (messages::take_key_held(&mut input)?, None),
         kind::QUEUE_CREATED..=kind::UNBOUND | kind::RECOVERED => (catalog::take(kind, &mut input)?, None),
         unknown => return Err(DecodeError { offset: 0, defect: Defect::UnknownKind(unknown) }),

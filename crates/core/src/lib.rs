@@ -20,6 +20,7 @@ pub mod record;
 mod routing;
 pub mod snapshot;
 mod state;
+mod transfer;
 
 pub use context::{Appended, Context, Effect, Store, Stored};
 pub use machine::Machine;

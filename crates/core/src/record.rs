@@ -100,6 +100,8 @@ pub enum Record {
     },
     /// A message left a queue for others (dead-lettered, moved by an operator), in one step: it is never in both or neither.
     Moved(Box<Moved>),
+    /// Messages that wait went to consecutive places of another queue, or of the same one, in one step.
+    Transferred(Transferred),
     /// A message's content was replaced in place.
     Edited {
         /// Which queue.
@@ -236,6 +238,25 @@ pub struct Moved {
     pub durable: bool,
 }
 
+/// See [`Record::Transferred`].
+#[derive(Clone, PartialEq, Debug)]
+pub struct Transferred {
+    /// The queue they left.
+    pub from: QueueId,
+    /// Their places there, in the order of their new places.
+    pub seqs: Runs,
+    /// The queue they are in now.
+    pub to: QueueId,
+    /// The first one's place there; the others follow.
+    pub first: Seq,
+    /// When. Between two queues they count as new in the second one; within one only their places change.
+    pub at: Time,
+    /// Between two queues: they expire no later.
+    pub expires_at: Option<Time>,
+    /// They are durable, and both queues survive a restart.
+    pub durable: bool,
+}
+
 /// Why messages are gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Removal {
@@ -324,6 +345,7 @@ impl Record {
             Self::Leased(leased) => leased.durable,
             Self::Released(released) => released.durable,
             Self::Moved(moved) => moved.durable,
+            Self::Transferred(transferred) => transferred.durable,
             Self::Bound { durable, .. }
             | Self::Removed { durable, .. }
             | Self::Deferred { durable, .. }

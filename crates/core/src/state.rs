@@ -137,6 +137,7 @@ impl State {
                 self.change(queue, seq, |entry| entry.until = until.0);
             }
             Record::Moved(moved) => self.moved(*moved),
+            Record::Transferred(transferred) => self.transferred(&transferred),
             Record::Edited { queue, seq, message, .. } => self.edited(queue, seq, message, content),
             Record::Recovered { generation, .. } => self.recovered(generation),
             Record::KeyHeld { queue, key, held, .. } => {

@@ -73,6 +73,7 @@ pub fn delivery_bytes(event: &Event) -> usize {
         Event::Fetched { result: Ok(fetched), .. } => {
             fetched.deliveries.iter().map(|delivery| delivery.message.size_bytes()).sum()
         }
+        Event::Heard { message, .. } => message.size_bytes(),
         _ => 0,
     }
 }

@@ -1,6 +1,7 @@
 //! Answering requests without the core: while producers are kept back, after the partition has stopped, and for what is too large
 //! for a journal.
 
+use baton_model::list::ListOp;
 use baton_model::{Event, PublishOutcome, Refusal, RefusalCode, Request};
 
 use crate::options::{CONTENT_BYTES_MAX, GROUP_BYTES_MAX};
@@ -24,7 +25,12 @@ pub(crate) fn answer(request: Request, refusal: &dyn Fn() -> Refusal) -> Option<
         | Request::Group { token, .. }
         | Request::Catalog { token, .. }
         | Request::Inspect { token, .. } => reply(token),
+        Request::Listen { token, .. }
+        | Request::Unlisten { token, .. }
+        | Request::Listeners { token, .. } => reply(token),
         Request::Subscribe(subscribe) => reply(subscribe.token),
+        Request::List(list) => reply(list.token),
+        Request::ListGroup(group) => reply(group.token),
         Request::Credit { .. }
         | Request::LinkWindow { .. }
         | Request::Flow { .. }
@@ -38,6 +44,8 @@ pub(crate) fn needs_space(request: &Request) -> bool {
     match request {
         Request::Publish(_) => true,
         Request::Group { requests, .. } => requests.iter().any(|r| matches!(r, Request::Publish(_))),
+        Request::List(list) => list.op.brings(),
+        Request::ListGroup(group) => group.ops.iter().any(ListOp::brings),
         _ => false,
     }
 }
@@ -55,8 +63,16 @@ pub(crate) fn too_large(request: &Request) -> bool {
             let all = sizes.clone().fold(0, usize::saturating_add);
             all > GROUP_BYTES_MAX || sizes.max().unwrap_or(0) > CONTENT_BYTES_MAX
         }
+        Request::List(list) => ops_too_large(std::slice::from_ref(&list.op)),
+        Request::ListGroup(group) => ops_too_large(&group.ops),
         _ => false,
     }
+}
+
+/// As [`too_large`], for operations on lists.
+fn ops_too_large(ops: &[ListOp]) -> bool {
+    let all = ops.iter().map(ListOp::content_bytes).fold(0, usize::saturating_add);
+    all > GROUP_BYTES_MAX || ops.iter().any(|op| op.message_bytes_max() > CONTENT_BYTES_MAX)
 }
 
 /// The request is too large.

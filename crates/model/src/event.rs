@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::Name;
 use crate::error::Refusal;
 use crate::ids::{ConsumerId, DeliveryRef, Fence, LinkId, MessageId, QueueId, Seq, Time, Token};
+use crate::list::Listed;
 use crate::message::Message;
 use crate::policy::QueuePolicy;
-use crate::request::MessageState;
+use crate::request::{MessageState, Topic};
 use crate::route::{Binding, ExchangePolicy};
 
 /// One event.
@@ -62,6 +63,15 @@ pub enum Event {
         link: LinkId,
         /// Which delivery.
         delivery: DeliveryRef,
+    },
+    /// A message was sent that this connection listens for, see [`crate::request::Request::Listen`].
+    Heard {
+        /// Which of its topics matched; with several, one event comes for each.
+        topic: Topic,
+        /// The routing key.
+        key: Name,
+        /// The message.
+        message: Message,
     },
     /// Producers are asked to stop (`Some`, with the limit that was met) or may go on (`None`): memory or disk is short.
     /// Meanwhile a publish with `confirm` is refused ([`crate::RefusalCode::MemoryFull`], [`crate::RefusalCode::DiskFull`];
@@ -260,6 +270,10 @@ pub enum Reply {
         /// Where the next page begins; `None`: this was the last.
         next: Option<Seq>,
     },
+    /// What a list operation came to.
+    Listed(Listed),
+    /// Who listens: each topic with how many connections do.
+    Listeners(Vec<(Topic, u64)>),
     /// Sentences that say why, most important first.
     Explained(Vec<String>),
     /// Queues that hold the message, with its place and state there.

@@ -44,7 +44,8 @@ number! {
     QueueId(u32)
 }
 number! {
-    /// A message's place in its queue: grows by one with every enqueue. A message released to the *back* gets a new one.
+    /// A message's place in its queue: grows by one with every enqueue at the back. A message released to the *back* gets a new one;
+    /// one that is put in front gets a lower one than those there, which may have been another's before.
     Seq(u64)
 }
 number! {

@@ -4,6 +4,8 @@
 //! - [`value`], [`envelope`], [`message`]: what a message is.
 //! - [`policy`], [`route`]: how queues and routes behave.
 //! - [`request`]: what a session may ask of the broker; [`event`]: what the broker tells a session.
+//! - [`list`]: a queue used as a list: operations by position.
+//! - [`glob`]: what a pattern matches.
 //! - [`error`]: why something was refused.
 //! - [`limits`]: every bound that more than one crate needs, with its reason.
 //!
@@ -13,8 +15,10 @@
 pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod glob;
 pub mod ids;
 pub mod limits;
+pub mod list;
 pub mod message;
 pub mod policy;
 pub mod request;

@@ -23,5 +23,8 @@ pub const BROWSE_PAGE_MAX: u32 = 1_000;
 /// Most messages one fetch returns.
 pub const FETCH_MAX: u32 = 10_000;
 
+/// Most elements one range of a list returns. Redis has no limit; this one is about a hundred times what clients ask for at a time.
+pub const LIST_RANGE_MAX: u64 = 1_000_000;
+
 /// Most requests in one atomic group; larger transactions are refused before anything of them happens.
 pub const GROUP_REQUESTS_MAX: usize = 100_000;

@@ -1,6 +1,8 @@
 //! How a queue behaves: plain data, whichever protocol it came from. The rules themselves are in `core`.
 
 use crate::Name;
+use crate::ids::Time;
+use crate::list::Side;
 
 /// All that can be said about a queue. `Default` is a durable, unbounded FIFO queue that never dead-letters.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,6 +41,8 @@ pub struct QueuePolicy {
     pub dedup: Option<DedupPolicy>,
     /// Limits of dispatch.
     pub dispatch: DispatchPolicy,
+    /// The queue used as a list.
+    pub list: ListPolicy,
     /// What dialects and users attach to the queue (AMQP's `x-queue-type`, SQS tags); Baton gives them back and reads none.
     pub labels: Vec<(Name, Name)>,
 }
@@ -207,6 +211,38 @@ pub struct DispatchPolicy {
     pub single_active: bool,
 }
 
+/// The queue used as a list ([`crate::list`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ListPolicy {
+    /// Which end of the list is the front of the queue, where messages are delivered from; the other one is where sent messages come
+    /// in. `None`: nobody has used an end yet. The first push decides (its end is the back), or the first pop (its end is the front),
+    /// so that both of the usual pairs, push left with pop right and push right with pop left, are first in, first out for everybody.
+    pub front: Option<Side>,
+    /// Popped elements are leased to their receiver's link, not settled: they come back when it goes.
+    pub lease_pops: bool,
+    /// Deleted when it has been without messages, consumers and waiting requests for so long, milliseconds.
+    pub empty_ms_max: Option<u64>,
+    /// All elements go then.
+    pub expires_at: Option<Time>,
+}
+
+/// How long a queue that a push made stays when it is empty, milliseconds: long enough that a queue in use never goes,
+/// short enough that names used once do not pile up.
+pub const LIST_EMPTY_MS_DEFAULT: u64 = 60_000;
+
+impl QueuePolicy {
+    /// The policy of a queue that came into being because somebody pushed an element at that end.
+    #[must_use]
+    pub fn of_list(back: Side) -> Self {
+        let list = ListPolicy {
+            front: Some(back.other()),
+            empty_ms_max: Some(LIST_EMPTY_MS_DEFAULT),
+            ..ListPolicy::default()
+        };
+        Self { list, ..Self::default() }
+    }
+}
+
 /// A token bucket.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Rate {
@@ -239,6 +275,7 @@ impl Default for QueuePolicy {
             keys: KeyPolicy::default(),
             dedup: None,
             dispatch: DispatchPolicy::default(),
+            list: ListPolicy::default(),
             labels: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::Name;
 use crate::ids::{ConsumerId, DeliveryRef, LinkId, MessageId, Seq, Time, Token};
+use crate::list::{ListGroup, ListRequest};
 use crate::message::Message;
 use crate::policy::QueuePolicy;
 use crate::route::{Binding, ExchangePolicy};
@@ -97,6 +98,36 @@ pub enum Request {
         /// In this order.
         requests: Vec<Request>,
     },
+    /// Use a queue as a list. Answered by [`crate::event::Reply::Listed`].
+    List(Box<ListRequest>),
+    /// Use queues as lists, several operations in one step. Answered by [`crate::event::Reply::Listed`].
+    ListGroup(Box<ListGroup>),
+    /// Hear what is sent through an exchange from now on, at most once and only while the connection lives: a copy of every message
+    /// comes as [`crate::event::Event::Heard`]. Doing it twice is doing it once. Answered by `Reply::Done`.
+    Listen {
+        /// Echoed.
+        token: Token,
+        /// Which exchange.
+        exchange: Name,
+        /// Which messages.
+        topic: Topic,
+    },
+    /// No longer. Answered by `Reply::Done`, also if it did not listen.
+    Unlisten {
+        /// Echoed.
+        token: Token,
+        /// Which exchange.
+        exchange: Name,
+        /// Which messages.
+        topic: Topic,
+    },
+    /// Who listens to an exchange. Answered by [`crate::event::Reply::Listeners`].
+    Listeners {
+        /// Echoed.
+        token: Token,
+        /// Which exchange.
+        exchange: Name,
+    },
     /// Change or look at queues, exchanges and bindings. Answered by the matching [`crate::event::Reply`].
     Catalog {
         /// Echoed.
@@ -111,6 +142,15 @@ pub enum Request {
         /// What.
         op: Box<InspectOp>,
     },
+}
+
+/// What a listener wants to hear.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Topic {
+    /// Messages with exactly this routing key.
+    Key(Name),
+    /// Messages whose routing key matches this pattern, as in [`crate::route::ExchangeKind::Pattern`].
+    Pattern(Name),
 }
 
 /// Send a message to an exchange; the empty exchange name reaches the queue whose name is the key.

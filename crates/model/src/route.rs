@@ -4,6 +4,10 @@ use bytes::Bytes;
 
 use crate::Name;
 
+/// The exchange of channels, of kind [`ExchangeKind::Pattern`], that every namespace has: what is published to a channel goes through
+/// it with the channel's name as routing key.
+pub const PUBSUB_EXCHANGE: &str = "amq.pubsub";
+
 /// How an exchange chooses among its bindings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ExchangeKind {
@@ -15,6 +19,9 @@ pub enum ExchangeKind {
     Topic,
     /// Binding arguments are compared with the message's headers (`x-match`: all, any, all-with-x, any-with-x).
     Headers,
+    /// Binding key is a pattern over the whole routing key: `*` is any run of characters, `?` any one, `[a-c]` one of these, `[^a]` one
+    /// that is none of these, and a backslash takes the next character as it is. The glob of Redis's `PSUBSCRIBE`.
+    Pattern,
 }
 
 /// All that can be said about an exchange.

@@ -16,11 +16,16 @@ pub(crate) fn refused(request: &Request, refusal: Refusal) -> Option<Event> {
         Request::Fetch(fetch) => return Some(Event::Fetched { token: fetch.token, result: Err(refusal) }),
         Request::Settle(settle) => settle.token?,
         Request::Subscribe(subscribe) => subscribe.token,
+        Request::List(list) => list.token,
+        Request::ListGroup(group) => group.token,
         Request::Authenticate { token, .. }
         | Request::Open { token, .. }
         | Request::Unsubscribe { token, .. }
         | Request::Recover { token, .. }
         | Request::Group { token, .. }
+        | Request::Listen { token, .. }
+        | Request::Unlisten { token, .. }
+        | Request::Listeners { token, .. }
         | Request::Catalog { token, .. }
         | Request::Inspect { token, .. } => *token,
         Request::Credit { .. }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use baton_model::list::Side;
 use baton_model::policy::{
     Backoff, BackoffOn, Capacity, Counter, DeadLetterPolicy, DedupPolicy, DispatchPolicy, Growth, KeyMode,
-    KeyPoison, KeyPolicy, LEASE_MS_DEFAULT, Overflow, Rate, ReleaseTo, RetryPolicy,
+    KeyPoison, KeyPolicy, LEASE_MS_DEFAULT, ListPolicy, Overflow, Rate, ReleaseTo, RetryPolicy,
 };
 use baton_model::{Name, QueuePolicy, Refusal, RefusalCode};
 use serde::{Deserialize, Serialize};
@@ -56,8 +57,52 @@ pub struct PolicyJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     dedup: Option<DedupJson>,
     dispatch: DispatchJson,
+    #[serde(skip_serializing_if = "ListJson::is_default")]
+    list: ListJson,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
+}
+
+/// The queue used as a list. When its elements expire is not a policy here: it is the list's to say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ListJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    front: Option<SideWord>,
+    lease_pops: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    empty_ms_max: Option<u64>,
+}
+
+impl ListJson {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SideWord {
+    Left,
+    Right,
+}
+
+impl From<Side> for SideWord {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Left => Self::Left,
+            Side::Right => Self::Right,
+        }
+    }
+}
+
+impl SideWord {
+    fn side(self) -> Side {
+        match self {
+            Self::Left => Side::Left,
+            Self::Right => Side::Right,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -214,6 +259,11 @@ impl From<&QueuePolicy> for PolicyJson {
                 in_flight_max: policy.dispatch.in_flight_max,
                 single_active: policy.dispatch.single_active,
             },
+            list: ListJson {
+                front: policy.list.front.map(SideWord::from),
+                lease_pops: policy.list.lease_pops,
+                empty_ms_max: policy.list.empty_ms_max,
+            },
             labels: policy.labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         }
     }
@@ -282,6 +332,12 @@ impl PolicyJson {
                 rate: self.dispatch.rate.map(|rate| Rate { per_second: rate.per_second, burst: rate.burst }),
                 in_flight_max: self.dispatch.in_flight_max,
                 single_active: self.dispatch.single_active,
+            },
+            list: ListPolicy {
+                front: self.list.front.map(SideWord::side),
+                lease_pops: self.list.lease_pops,
+                empty_ms_max: self.list.empty_ms_max,
+                expires_at: None,
             },
             labels: self.labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         })

@@ -14,6 +14,7 @@ use super::words;
 words!(exchange_kind for ExchangeKind {
     ExchangeKind::Direct = "direct", ExchangeKind::Fanout = "fanout",
     ExchangeKind::Topic = "topic", ExchangeKind::Headers = "headers",
+    ExchangeKind::Pattern = "pattern",
 });
 
 /// [`ExchangePolicy`] as JSON.

@@ -42,7 +42,7 @@ codes! {
         Rejected = 0, Expired = 1, Overflow = 2, AttemptsSpent = 3, Operator = 4
     }
     MessageState ("message state") { Ready = 0, Scheduled = 1, InFlight = 2, Deferred = 3 }
-    ExchangeKind ("kind of exchange") { Direct = 0, Fanout = 1, Topic = 2, Headers = 3 }
+    ExchangeKind ("kind of exchange") { Direct = 0, Fanout = 1, Topic = 2, Headers = 3, Pattern = 4 }
     Overflow ("overflow policy") { DropOldest = 0, Refuse = 1, RefuseAndDeadLetter = 2 }
     Counter ("counter of attempts") { Failed = 0, Acquired = 1 }
     BackoffOn ("kind of release that waits") { Failed = 0, Returned = 1, All = 2 }

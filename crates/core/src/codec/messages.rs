@@ -13,7 +13,7 @@ use super::codes::Code;
 use super::error::DecodeError;
 use super::wire::{Reader, put_len, put_name, put_opt, put_runs, put_varint};
 use super::{ContentRange, MakeContent, kind};
-use crate::record::{Enqueued, Leased, Moved, Place, Record, Released, Removal, Runs};
+use crate::record::{Enqueued, Leased, Moved, Place, Record, Released, Removal, Runs, Transferred};
 
 const DURABLE: u8 = 1;
 
@@ -107,6 +107,32 @@ pub(super) fn take_removed(input: &mut Reader<'_>) -> Result<Record, DecodeError
         queue: QueueId(input.u32()?),
         seqs: input.runs()?,
     })
+}
+
+pub(super) fn put_transferred(buf: &mut Vec<u8>, transferred: &Transferred) {
+    buf.push(kind::TRANSFERRED);
+    buf.push(
+        durable_flag(transferred.durable) | if transferred.expires_at.is_some() { HAS_UNTIL } else { 0 },
+    );
+    put_varint(buf, transferred.from.0.into());
+    put_varint(buf, transferred.to.0.into());
+    put_varint(buf, transferred.first.0);
+    put_varint(buf, transferred.at.0);
+    put_opt(buf, transferred.expires_at.map(|at| at.0));
+    put_runs(buf, &transferred.seqs);
+}
+
+pub(super) fn take_transferred(input: &mut Reader<'_>) -> Result<Record, DecodeError> {
+    let flags = input.flags(DURABLE | HAS_UNTIL)?;
+    Ok(Record::Transferred(Transferred {
+        durable: flags & DURABLE != 0,
+        from: QueueId(input.u32()?),
+        to: QueueId(input.u32()?),
+        first: Seq(input.varint()?),
+        at: input.time()?,
+        expires_at: input.opt_time(flags & HAS_UNTIL != 0)?,
+        seqs: input.runs()?,
+    }))
 }
 
 pub(super) fn put_released(buf: &mut Vec<u8>, released: &Released) {

@@ -3,8 +3,10 @@
 //! A new field takes the next bit and comes last. A reader that does not know a bit refuses the record: to run a queue
 //! under half of its policy would be worse than not to start.
 
+use baton_model::list::Side;
 use baton_model::policy::{
-    Backoff, Capacity, DeadLetterPolicy, DedupPolicy, DispatchPolicy, Growth, KeyPolicy, Rate, RetryPolicy,
+    Backoff, Capacity, DeadLetterPolicy, DedupPolicy, DispatchPolicy, Growth, KeyPolicy, ListPolicy, Rate,
+    RetryPolicy,
 };
 use baton_model::route::ExchangePolicy;
 use baton_model::{Name, QueuePolicy};
@@ -39,7 +41,8 @@ mod bit {
     pub(super) const IN_FLIGHT_MAX: u64 = 1 << 22;
     pub(super) const LABELS: u64 = 1 << 23;
     pub(super) const PERSIST_ALL: u64 = 1 << 24;
-    pub(super) const KNOWN: u64 = (1 << 25) - 1;
+    pub(super) const LIST: u64 = 1 << 25;
+    pub(super) const KNOWN: u64 = (1 << 26) - 1;
 }
 
 fn bits(policy: &QueuePolicy) -> u64 {
@@ -70,6 +73,7 @@ fn bits(policy: &QueuePolicy) -> u64 {
         (bit::IN_FLIGHT_MAX, dispatch.in_flight_max.is_some()),
         (bit::LABELS, !policy.labels.is_empty()),
         (bit::PERSIST_ALL, policy.persist_all),
+        (bit::LIST, policy.list != ListPolicy::default()),
     ]
     .into_iter()
     .fold(0, |bits, (bit, set)| if set { bits | bit } else { bits })
@@ -122,6 +126,9 @@ pub(super) fn put_queue(buf: &mut Vec<u8>, policy: &QueuePolicy) {
     if bits & bit::LABELS != 0 {
         put_labels(buf, &policy.labels);
     }
+    if bits & bit::LIST != 0 {
+        put_list(buf, &policy.list);
+    }
 }
 
 pub(super) fn take_queue(input: &mut Reader<'_>) -> Result<QueuePolicy, DecodeError> {
@@ -167,6 +174,8 @@ pub(super) fn take_queue(input: &mut Reader<'_>) -> Result<QueuePolicy, DecodeEr
         in_flight_max: input.opt_varint(has(bit::IN_FLIGHT_MAX))?,
         single_active: has(bit::SINGLE_ACTIVE),
     };
+    let labels = opt(input, has(bit::LABELS), take_labels)?.unwrap_or_default();
+    let list = opt(input, has(bit::LIST), take_list)?.unwrap_or_default();
     Ok(QueuePolicy {
         durable: has(bit::DURABLE),
         persist_all: has(bit::PERSIST_ALL),
@@ -185,7 +194,46 @@ pub(super) fn take_queue(input: &mut Reader<'_>) -> Result<QueuePolicy, DecodeEr
         keys: keys.unwrap_or_default(),
         dedup,
         dispatch,
-        labels: opt(input, has(bit::LABELS), take_labels)?.unwrap_or_default(),
+        list,
+        labels,
+    })
+}
+
+const LIST_FRONT_LEFT: u8 = 1;
+const LIST_FRONT_RIGHT: u8 = 1 << 1;
+const LIST_LEASE_POPS: u8 = 1 << 2;
+const LIST_EMPTY: u8 = 1 << 3;
+const LIST_EXPIRES: u8 = 1 << 4;
+const LIST_KNOWN: u8 = (1 << 5) - 1;
+
+fn put_list(buf: &mut Vec<u8>, list: &ListPolicy) {
+    buf.push(
+        match list.front {
+            None => 0,
+            Some(Side::Left) => LIST_FRONT_LEFT,
+            Some(Side::Right) => LIST_FRONT_RIGHT,
+        } | if list.lease_pops { LIST_LEASE_POPS } else { 0 }
+            | if list.empty_ms_max.is_some() { LIST_EMPTY } else { 0 }
+            | if list.expires_at.is_some() { LIST_EXPIRES } else { 0 },
+    );
+    put_opt(buf, list.empty_ms_max);
+    put_opt(buf, list.expires_at.map(|at| at.0));
+}
+
+fn take_list(input: &mut Reader<'_>) -> Result<ListPolicy, DecodeError> {
+    let offset = input.at();
+    let flags = input.flags(LIST_KNOWN)?;
+    let front = match (flags & LIST_FRONT_LEFT != 0, flags & LIST_FRONT_RIGHT != 0) {
+        (false, false) => None,
+        (true, false) => Some(Side::Left),
+        (false, true) => Some(Side::Right),
+        (true, true) => return Err(DecodeError { offset, defect: Defect::BadValue("front of a list") }),
+    };
+    Ok(ListPolicy {
+        front,
+        lease_pops: flags & LIST_LEASE_POPS != 0,
+        empty_ms_max: input.opt_varint(flags & LIST_EMPTY != 0)?,
+        expires_at: input.opt_time(flags & LIST_EXPIRES != 0)?,
     })
 }
 

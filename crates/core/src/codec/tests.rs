@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use baton_model::event::{Death, DeathReason};
+use baton_model::list::Side;
 use baton_model::policy::{
     Backoff, BackoffOn, Capacity, Counter, DeadLetterPolicy, DedupPolicy, DispatchPolicy, Growth, KeyMode,
-    KeyPoison, KeyPolicy, Overflow, Rate, ReleaseTo, RetryPolicy,
+    KeyPoison, KeyPolicy, ListPolicy, Overflow, Rate, ReleaseTo, RetryPolicy,
 };
 use baton_model::request::MessageState;
 use baton_model::route::{Binding, Destination, ExchangeKind, ExchangePolicy};
@@ -17,7 +18,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::context::Stored;
-use crate::record::{Enqueued, Leased, Moved, Place, QueueCreated, Released, Removal, Runs};
+use crate::record::{Enqueued, Leased, Moved, Place, QueueCreated, Released, Removal, Runs, Transferred};
 use crate::snapshot::{EntryItem, Item};
 
 fn name() -> BoxedStrategy<Name> {
@@ -138,7 +139,7 @@ fn queue_policy() -> BoxedStrategy<QueuePolicy> {
     (
         (any::<[bool; 4]>(), of(number()), of(number()), number(), capacity, of((name(), of(name())))),
         (any::<u8>(), retry(), number(), of(number()), select(vec![ReleaseTo::Original, ReleaseTo::Back])),
-        ((mode, poison), of((number(), any::<bool>(), any::<bool>())), dispatch, labels()),
+        ((mode, poison), of((number(), any::<bool>(), any::<bool>())), dispatch, labels(), list()),
     )
         .prop_map(|((flags, idle_ms_max, ttl_ms, delay_ms, capacity, dead_letter), b, c)| QueuePolicy {
             durable: flags[0],
@@ -159,13 +160,26 @@ fn queue_policy() -> BoxedStrategy<QueuePolicy> {
             dedup: c.1.map(|(window_ms, by_body, per_key)| DedupPolicy { window_ms, by_body, per_key }),
             dispatch: c.2,
             labels: c.3,
+            list: c.4,
+        })
+        .boxed()
+}
+
+fn list() -> BoxedStrategy<ListPolicy> {
+    let front = select(vec![None, Some(Side::Left), Some(Side::Right)]);
+    (front, any::<bool>(), of(number()), of(time()))
+        .prop_map(|(front, lease_pops, empty_ms_max, expires_at)| ListPolicy {
+            front,
+            lease_pops,
+            empty_ms_max,
+            expires_at,
         })
         .boxed()
 }
 
 fn exchange_policy() -> BoxedStrategy<ExchangePolicy> {
-    use ExchangeKind::{Direct, Fanout, Headers, Topic};
-    (select(vec![Direct, Fanout, Topic, Headers]), any::<[bool; 3]>(), of(name()), labels())
+    use ExchangeKind::{Direct, Fanout, Headers, Pattern, Topic};
+    (select(vec![Direct, Fanout, Topic, Headers, Pattern]), any::<[bool; 3]>(), of(name()), labels())
         .prop_map(|(kind, flags, alternate, labels)| ExchangePolicy {
             kind,
             durable: flags[0],
@@ -258,6 +272,11 @@ fn message_record() -> BoxedStrategy<Record> {
             |(from, seq, at, places, overlay, durable)| {
                 let places = places.into_iter().collect();
                 Record::Moved(Box::new(Moved { from, seq, at, places, overlay, durable }))
+            }
+        ),
+        (queue(), runs(), queue(), seq(), time(), of(time()), any::<bool>()).prop_map(
+            |(from, seqs, to, first, at, expires_at, durable)| {
+                Record::Transferred(Transferred { from, seqs, to, first, at, expires_at, durable })
             }
         ),
         (queue(), seq(), message(), any::<bool>())

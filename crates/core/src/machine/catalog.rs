@@ -105,6 +105,7 @@ impl Machine {
         if let Some(queue) = self.state.queue_mut(id) {
             queue.serve.owner = exclusive.then_some(from);
         }
+        self.queue_appeared(id);
         self.touch(id);
         self.queue_reply(id, true)
     }
@@ -130,13 +131,16 @@ impl Machine {
         now: Time,
         from: ConnectionId,
         name: &Name,
-        policy: QueuePolicy,
+        mut policy: QueuePolicy,
         needs: &mut Option<u64>,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
         let id = self.find_queue(from, name)?;
         let queue = self.state.queue_mut(id).ok_or_else(|| not_found(name))?;
         let old = &queue.policy;
+        // Facts about the list, which an operator who changes the policy does not mean to forget.
+        policy.list.front = policy.list.front.or(old.list.front);
+        policy.list.expires_at = policy.list.expires_at.or(old.list.expires_at);
         if (old.durable, old.exclusive) != (policy.durable, policy.exclusive) {
             let text =
                 format!("queue '{name}' cannot change whether it is durable or exclusive: delete it first");
@@ -188,6 +192,7 @@ impl Machine {
                 cx.emit(waiting.connection, None, event);
             }
         }
+        self.queue_vanishes(id);
         for consumer in consumers {
             self.cancel_consumer(now, consumer, CancelReason::QueueDeleted, cx);
         }
@@ -265,7 +270,7 @@ impl Machine {
         Reply::Exchange { created: true, policy: Box::new(policy) }
     }
 
-    fn exchange_policy(&self, from: ConnectionId, name: &Name) -> Result<ExchangePolicy, Refusal> {
+    pub(super) fn exchange_policy(&self, from: ConnectionId, name: &Name) -> Result<ExchangePolicy, Refusal> {
         let namespace = self.namespace(from);
         let names = self.state.namespaces.get(&namespace);
         names.and_then(|names| names.exchanges.get(name)).map(|exchange| exchange.policy.clone()).ok_or_else(

@@ -294,11 +294,16 @@ impl Machine {
     pub fn disconnect(&mut self, now: Time, connection: ConnectionId, cx: &mut Context<'_>) {
         let Some(found) = self.clients.connection(connection) else { return };
         let links: Vec<LinkId> = found.links.keys().copied().collect();
+        let list_waits: Vec<u64> = found.list_waits.values().copied().collect();
         let owned = found.owned.clone();
         let fetches: Vec<u64> = found.fetches.values().copied().collect();
         for number in fetches {
             self.end_waiting(number);
         }
+        for number in list_waits {
+            self.forget_list_wait(number);
+        }
+        self.stop_listening(connection);
         for link in links {
             self.detach(now, connection, link, true, cx);
         }

@@ -87,7 +87,7 @@ impl Machine {
         !self.later.is_empty()
     }
 
-    fn dispatch_queue(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) {
+    pub(super) fn dispatch_queue(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) {
         let mut round = Round::default();
         // Keyed queues and rates decide anew after each message; others only when the batch is made.
         let one_by_one = self.state.queue(queue).is_some_and(|q| q.keyed());
@@ -109,6 +109,12 @@ impl Machine {
                 Taker::Fetch(fetch) => {
                     self.hand_over(now, queue, std::mem::take(&mut round.handovers), cx);
                     if !self.serve_waiting(now, queue, fetch, cx) {
+                        round.after = Some(turn);
+                    }
+                }
+                Taker::List(number) => {
+                    self.hand_over(now, queue, std::mem::take(&mut round.handovers), cx);
+                    if !self.serve_list(now, queue, number, cx) {
                         round.after = Some(turn);
                     }
                 }
@@ -202,7 +208,7 @@ impl Machine {
     }
 
     /// Whether the queue's limits let one more message leave when `planned` are on their way already.
-    fn budget(&mut self, now: Time, queue: QueueId, planned: u64) -> u64 {
+    pub(super) fn budget(&mut self, now: Time, queue: QueueId, planned: u64) -> u64 {
         let Some(queue) = self.state.queue_mut(queue) else { return 0 };
         let limits = queue.policy.dispatch;
         if limits.paused {

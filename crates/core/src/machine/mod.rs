@@ -10,6 +10,7 @@
 //! consume.rs   consumers, links, fetches    catalog.rs   queues, exchanges, bindings
 //! timers.rs    what time does               inspect.rs   browse, act on one message, explain
 //! restore.rs   snapshot and recovery        group.rs     all or nothing
+//! lists/       queues as lists, by position  listen.rs    who hears what is sent, at most once
 //! ```
 
 mod catalog;
@@ -19,6 +20,8 @@ mod dispatch;
 mod explain;
 mod group;
 mod inspect;
+mod listen;
+mod lists;
 mod publish;
 mod restore;
 mod settle;
@@ -50,6 +53,9 @@ pub struct Machine {
     overflowing: Vec<QueueId>,
     /// Queues that are too full and whose oldest message could not be read yet.
     crowded: Vec<QueueId>,
+    /// Queues with new elements that somebody waits for who wants them before anything else happens.
+    lists_filled: Vec<QueueId>,
+    listeners: listen::Listeners,
     /// When to look at which queue.
     timers: BTreeSet<(u64, QueueId)>,
     /// Behind the newest durable record.
@@ -99,6 +105,8 @@ impl Machine {
             unread: Vec::new(),
             overflowing: Vec::new(),
             crowded: Vec::new(),
+            lists_filled: Vec::new(),
+            listeners: listen::Listeners::default(),
             timers: BTreeSet::new(),
             last_end: None,
             jitter: seed,
@@ -160,7 +168,24 @@ impl Machine {
             Request::Settle(settle) => self.settle(now, connection, &settle, cx),
             Request::Credit { consumer, more } => self.credit(connection, consumer, more),
             Request::Fetch(fetch) => self.fetch(now, connection, *fetch, cx),
-            Request::CancelFetch { token } => self.cancel_fetch(connection, token, cx),
+            Request::CancelFetch { token } => {
+                self.cancel_fetch(connection, token, cx);
+                self.cancel_list_wait(connection, token, cx);
+            }
+            Request::List(request) => self.list(now, connection, *request, cx),
+            Request::ListGroup(group) => self.list_group(now, connection, *group, cx),
+            Request::Listen { token, exchange, topic } => {
+                let result = self.listen(connection, exchange, topic);
+                reply(cx, connection, token, None, result);
+            }
+            Request::Unlisten { token, exchange, topic } => {
+                let done = self.unlisten(connection, exchange, topic);
+                reply(cx, connection, token, None, Ok(done));
+            }
+            Request::Listeners { token, exchange } => {
+                let who = self.who_listens(connection, exchange);
+                reply(cx, connection, token, None, Ok(who));
+            }
             Request::Subscribe(subscribe) => {
                 let token = subscribe.token;
                 let result = self.subscribe(now, connection, *subscribe);

@@ -39,7 +39,7 @@ impl Machine {
         }
     }
 
-    fn try_publish(
+    pub(super) fn try_publish(
         &mut self,
         now: Time,
         from: ConnectionId,
@@ -47,9 +47,10 @@ impl Machine {
         cx: &mut Context<'_>,
     ) -> Result<(PublishOutcome, Option<u64>), Refusal> {
         let targets = self.route(from, &publish)?;
+        let heard = self.tell_listeners(from, &publish.exchange, &publish.key, &publish.message, cx);
         if targets.is_empty() {
-            self.totals.unroutable += 1;
-            if publish.mandatory {
+            self.totals.unroutable += u64::from(heard == 0);
+            if publish.mandatory && heard == 0 {
                 cx.emit(
                     from,
                     None,
@@ -61,7 +62,7 @@ impl Machine {
                     },
                 );
             }
-            return Ok((PublishOutcome::Accepted { id: MessageId(0), seq: Seq(0), queues: 0 }, None));
+            return Ok((PublishOutcome::Accepted { id: MessageId(0), seq: Seq(0), queues: heard }, None));
         }
         if let Some((id, seq)) = self.duplicate(now, &publish, &targets) {
             self.totals.duplicates += 1;
@@ -78,7 +79,10 @@ impl Machine {
                 }
             })
             .collect();
-        let stored = self.store_with(now, &publish, &accepted, None, cx);
+        let mut stored = self.store_with(now, &publish, &accepted, None, cx);
+        if let PublishOutcome::Accepted { queues, .. } = &mut stored.0 {
+            *queues += heard;
+        }
         if let Some((queue, refused)) = refusal {
             self.dead_letter_refused(now, queue, &publish, cx);
             return Err(refused);

@@ -18,7 +18,8 @@ impl Machine {
     /// When [`Machine::tick`] next has something to do. `None`: never.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.timers.first().map(|(at, _)| Time(*at))
+        let queues = self.timers.first().map(|(at, _)| *at);
+        [queues, self.clients.next_list_deadline()].into_iter().flatten().min().map(Time)
     }
 
     /// Does what is due at `now`: expiry, delays, leases, idle queues, waiting fetches.
@@ -31,6 +32,7 @@ impl Machine {
             self.tick_queue(now, queue, cx);
             self.touch(queue);
         }
+        self.end_due_list_waits(now, cx);
         self.relieve(now, cx);
         self.dispatch(now, cx);
     }
@@ -72,7 +74,13 @@ impl Machine {
         while let Some(fetch) = self.state.queue(id).and_then(|queue| queue.serve.fetch_due(now)) {
             self.fetch_in_vain(fetch, cx);
         }
-        if self.state.queue(id).is_some_and(|queue| queue.serve.idle(&queue.policy, now)) {
+        if self.state.queue(id).and_then(|queue| queue.policy.list.expires_at).is_some_and(|at| at <= now) {
+            self.expire_list(now, id, cx);
+        }
+        let gone = |queue: &crate::queue::Queue| {
+            queue.serve.idle(&queue.policy, now) || queue.empty_until().is_some_and(|at| at <= now.0)
+        };
+        if self.state.queue(id).is_some_and(gone) {
             self.delete_queue(id, cx);
         }
     }

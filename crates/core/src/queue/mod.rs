@@ -48,6 +48,8 @@ pub(crate) struct Indexes {
     /// When something happens to a message by itself.
     pub(crate) timers: BTreeSet<(u64, Seq)>,
     pub(crate) counts: Counts,
+    /// How often any of this changed, in this process's life.
+    pub(crate) changes: u64,
 }
 
 /// How many messages are in which state, and how large they are.
@@ -99,6 +101,7 @@ impl Queue {
                 keys,
                 timers: BTreeSet::new(),
                 counts: Counts::default(),
+                changes: 0,
             },
             dedup: dedup::Dedup::default(),
             serve: Serve::new(at),
@@ -158,7 +161,15 @@ impl Queue {
     pub(crate) fn next_timer(&self) -> Option<u64> {
         let message = self.index.timers.first().map(|(at, _)| *at);
         let serve = self.serve.next_timer(&self.policy, self.index.counts.ready);
-        [message, self.dedup.next_expiry(), serve].into_iter().flatten().min()
+        let expiry = self.policy.list.expires_at.map(|at| at.0);
+        let all = [message, self.dedup.next_expiry(), serve, expiry, self.empty_until()];
+        all.into_iter().flatten().min()
+    }
+
+    /// When an empty queue that nobody uses goes, if its policy says so.
+    pub(crate) fn empty_until(&self) -> Option<u64> {
+        let ms = self.policy.list.empty_ms_max.filter(|_| self.entries.len() == 0)?;
+        self.serve.unused_since().map(|at| at.saturating_add(ms))
     }
 
     /// Contents of all messages, for when the queue goes.
@@ -170,6 +181,7 @@ impl Queue {
 impl Indexes {
     fn add(&mut self, seq: Seq, entry: &Entry, size: Size) {
         *self.counts.of(entry.state) += 1;
+        self.changes += 1;
         let timer = entry.timer();
         if timer != NEVER {
             self.timers.insert((timer, seq));
@@ -192,6 +204,7 @@ impl Indexes {
     fn remove(&mut self, seq: Seq, entry: &Entry, size: Size) {
         let count = self.counts.of(entry.state);
         *count = count.saturating_sub(1);
+        self.changes += 1;
         let timer = entry.timer();
         if timer != NEVER {
             self.timers.remove(&(timer, seq));

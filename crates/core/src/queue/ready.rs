@@ -29,11 +29,32 @@ impl Ready {
         let level = self.level(priority);
         match level.fresh.back_mut() {
             Some((first, count)) if *first + *count == seq.0 => *count += 1,
-            Some((first, count)) if *first + *count > seq.0 => {
-                level.returned.insert(seq.0);
-            }
+            Some((first, count)) if *first + *count > seq.0 => level.insert_before(seq.0),
             _ => level.fresh.push_back((seq.0, 1)),
         }
+    }
+
+    /// The last place and its priority, left where it is.
+    pub(crate) fn peek_back(&self) -> Option<(u8, Seq)> {
+        self.levels.iter().rev().find_map(|level| Some((level.priority, Seq(level.last()?))))
+    }
+
+    /// All places in the order in which they are next, as runs of consecutive ones.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.levels.iter().flat_map(|level| Merge {
+            a: level.fresh.iter().copied().peekable(),
+            b: level.returned.iter().map(|seq| (*seq, 1)).peekable(),
+            down: false,
+        })
+    }
+
+    /// As [`Ready::runs`], from the last to the first; each run still begins with its lowest place.
+    pub(crate) fn runs_back(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.levels.iter().rev().flat_map(|level| Merge {
+            a: level.fresh.iter().rev().copied().peekable(),
+            b: level.returned.iter().rev().map(|seq| (*seq, 1)).peekable(),
+            down: true,
+        })
     }
 
     /// The next place and its priority, left where it is.
@@ -68,7 +89,45 @@ impl Ready {
     }
 }
 
+/// Two rows of disjoint runs as one, by their places.
+struct Merge<A: Iterator<Item = (u64, u64)>, B: Iterator<Item = (u64, u64)>> {
+    a: std::iter::Peekable<A>,
+    b: std::iter::Peekable<B>,
+    down: bool,
+}
+
+impl<A: Iterator<Item = (u64, u64)>, B: Iterator<Item = (u64, u64)>> Iterator for Merge<A, B> {
+    type Item = (u64, u64);
+
+    fn next(&mut self) -> Option<(u64, u64)> {
+        match (self.a.peek(), self.b.peek()) {
+            (Some((a, _)), Some((b, _))) if (a < b) == self.down => self.b.next(),
+            (None, Some(_)) => self.b.next(),
+            _ => self.a.next(),
+        }
+    }
+}
+
 impl Level {
+    /// Adds a place that is not behind all others: in front of them if it fits there, so that pushing in front costs no more than
+    /// pushing at the back.
+    fn insert_before(&mut self, seq: u64) {
+        match self.fresh.front_mut() {
+            Some((first, count)) if *first == seq + 1 => {
+                *first = seq;
+                *count += 1;
+            }
+            _ => {
+                self.returned.insert(seq);
+            }
+        }
+    }
+
+    fn last(&self) -> Option<u64> {
+        let fresh = self.fresh.back().map(|(first, count)| first + count - 1);
+        fresh.max(self.returned.last().copied())
+    }
+
     fn peek(&self) -> Option<u64> {
         let fresh = self.fresh.front().map(|(first, _)| *first);
         let returned = self.returned.first().copied();
@@ -143,6 +202,24 @@ mod tests {
         ready.insert(5, Seq(6));
         assert_eq!(ready.peek(), Some((5, Seq(6))));
         assert_eq!(drain(&mut ready), [6, 1, 3, 4, 7]);
+    }
+
+    #[test]
+    fn places_are_told_in_order_from_both_ends() {
+        let mut ready = Ready::default();
+        for seq in [10, 11, 12, 20, 21] {
+            ready.insert(0, Seq(seq));
+        }
+        ready.insert(0, Seq(15));
+        ready.insert(0, Seq(9));
+        ready.insert(0, Seq(3));
+        assert_eq!(ready.runs().collect::<Vec<_>>(), [(3, 1), (9, 4), (15, 1), (20, 2)]);
+        assert_eq!(ready.runs_back().collect::<Vec<_>>(), [(20, 2), (15, 1), (9, 4), (3, 1)]);
+        assert_eq!(ready.peek_back(), Some((0, Seq(21))));
+        ready.remove(0, Seq(21));
+        ready.remove(0, Seq(20));
+        assert_eq!(ready.peek_back(), Some((0, Seq(15))));
+        assert_eq!(drain(&mut ready), [3, 9, 10, 11, 12, 15]);
     }
 
     #[test]

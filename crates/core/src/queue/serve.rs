@@ -16,6 +16,8 @@ pub(crate) enum Taker {
     Consumer(u32),
     /// A fetch that waits, by its number.
     Fetch(u64),
+    /// One that waits for elements of lists, by its number.
+    List(u64),
 }
 
 /// A place in the line: higher priority first, then who came to stand in it first.
@@ -32,6 +34,8 @@ pub(crate) struct Serve {
     pub(crate) exclusive: bool,
     /// It has had a consumer: `auto_delete` acts from then on.
     pub(crate) had_consumer: bool,
+    /// How many in the line wait for elements of lists.
+    pub(crate) lists_waiting: u32,
     /// It waits for the next dispatch.
     pub(crate) dirty: bool,
     /// When the machine will look at it next.
@@ -51,6 +55,7 @@ impl Serve {
             consumers: BTreeMap::new(),
             exclusive: false,
             had_consumer: false,
+            lists_waiting: 0,
             dirty: false,
             timer: None,
             line: BTreeMap::new(),
@@ -77,11 +82,14 @@ impl Serve {
     pub(crate) fn stand(&mut self, priority: i32, taker: Taker) -> Turn {
         let turn = self.next_turn(priority);
         self.line.insert(turn, taker);
+        self.lists_waiting += u32::from(matches!(taker, Taker::List(_)));
         turn
     }
 
     pub(crate) fn leave(&mut self, turn: Turn) {
-        self.line.remove(&turn);
+        if let Some(Taker::List(_)) = self.line.remove(&turn) {
+            self.lists_waiting -= 1;
+        }
     }
 
     /// Who is next after `after` (the beginning: `None`).
@@ -117,8 +125,22 @@ impl Serve {
     pub(crate) fn fetches(&self) -> impl Iterator<Item = u64> + '_ {
         self.line.values().filter_map(|taker| match taker {
             Taker::Fetch(fetch) => Some(*fetch),
-            Taker::Consumer(_) => None,
+            Taker::Consumer(_) | Taker::List(_) => None,
         })
+    }
+
+    /// All that wait for elements of lists.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = u64> + '_ {
+        self.line.values().filter_map(|taker| match taker {
+            Taker::List(number) => Some(*number),
+            Taker::Consumer(_) | Taker::Fetch(_) => None,
+        })
+    }
+
+    /// Since when nobody uses it. `None`: somebody does.
+    pub(crate) fn unused_since(&self) -> Option<u64> {
+        let unused = self.consumers.is_empty() && self.fetch_deadlines.is_empty() && self.lists_waiting == 0;
+        unused.then_some(self.used_at)
     }
 
     /// Whether the queue has been idle for longer than it may.
@@ -127,8 +149,7 @@ impl Serve {
     }
 
     fn idle_at(&self, policy: &QueuePolicy) -> Option<u64> {
-        let unused = self.consumers.is_empty() && self.fetch_deadlines.is_empty();
-        policy.idle_ms_max.filter(|_| unused).map(|ms| self.used_at.saturating_add(ms))
+        policy.idle_ms_max.and_then(|ms| Some(self.unused_since()?.saturating_add(ms)))
     }
 
     /// Messages that may leave now by the rate limit.

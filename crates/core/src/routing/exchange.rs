@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use baton_model::Name;
 use baton_model::route::{Binding, Destination, ExchangeKind, ExchangePolicy};
 use baton_model::value::MapRef;
+use baton_model::{Name, glob};
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use smallvec::SmallVec;
@@ -27,6 +27,7 @@ enum Index {
     Fanout(Vec<Destination>),
     Topic(Topics),
     Headers(Vec<(HeaderMatch, Binding)>),
+    Pattern(Vec<(Name, Destination)>),
 }
 
 impl Exchange {
@@ -36,6 +37,7 @@ impl Exchange {
             ExchangeKind::Fanout => Index::Fanout(Vec::new()),
             ExchangeKind::Topic => Index::Topic(Topics::default()),
             ExchangeKind::Headers => Index::Headers(Vec::new()),
+            ExchangeKind::Pattern => Index::Pattern(Vec::new()),
         };
         Self { policy, all: HashSet::default(), index }
     }
@@ -57,6 +59,11 @@ impl Exchange {
                 found.extend(matching.map(|(_, binding)| &binding.destination));
             }
             Index::Headers(_) => {}
+            Index::Pattern(all) => {
+                let matching =
+                    all.iter().filter(|(pattern, _)| glob::matches(pattern.as_bytes(), key.as_bytes()));
+                found.extend(matching.map(|(_, destination)| destination));
+            }
         }
     }
 
@@ -70,6 +77,7 @@ impl Exchange {
             Index::Fanout(all) => all.push(binding.destination),
             Index::Topic(topics) => topics.insert(&binding.key, binding.destination),
             Index::Headers(rules) => rules.push((HeaderMatch::new(&binding.arguments), binding)),
+            Index::Pattern(all) => all.push((binding.key, binding.destination)),
         }
         true
     }
@@ -91,6 +99,14 @@ impl Exchange {
             Index::Fanout(all) => remove_one(all, &binding.destination),
             Index::Topic(topics) => topics.remove(&binding.key, &binding.destination),
             Index::Headers(rules) => rules.retain(|(_, other)| other != binding),
+            Index::Pattern(all) => {
+                let is = |(key, destination): &(Name, Destination)| {
+                    *key == binding.key && *destination == binding.destination
+                };
+                if let Some(index) = all.iter().position(is) {
+                    all.remove(index);
+                }
+            }
         }
         true
     }

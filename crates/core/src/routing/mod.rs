@@ -30,14 +30,18 @@ pub(crate) struct Namespace {
     bound_to: BTreeMap<Destination, BTreeMap<Name, usize>>,
 }
 
+/// Where published messages of channels go through: Redis's `PUBLISH`. Queues are bound to it by patterns.
+const PUBSUB: &str = baton_model::route::PUBSUB_EXCHANGE;
+
 /// Exchanges that every namespace has from the start, as AMQP 0-9-1 (section 3.1.3.1) demands and RabbitMQ has them.
-pub(crate) const PREDECLARED: [(&str, ExchangeKind); 6] = [
+pub(crate) const PREDECLARED: [(&str, ExchangeKind); 7] = [
     ("amq.direct", ExchangeKind::Direct),
     ("amq.fanout", ExchangeKind::Fanout),
     ("amq.headers", ExchangeKind::Headers),
     ("amq.match", ExchangeKind::Headers),
     ("amq.rabbitmq.trace", ExchangeKind::Topic),
     ("amq.topic", ExchangeKind::Topic),
+    (PUBSUB, ExchangeKind::Pattern),
 ];
 
 impl Namespace {

@@ -44,8 +44,8 @@ impl AmqpSession {
             }
             Event::Blocked { reason } => self.blocked(reason.as_ref(), out),
             Event::Closing { reason } => self.shut_down(&reason, out),
-            // Settlements ask for no answer.
-            Event::Settled { .. } => {}
+            // Settlements ask for no answer, and nobody listens.
+            Event::Settled { .. } | Event::Heard { .. } => {}
         }
     }
 

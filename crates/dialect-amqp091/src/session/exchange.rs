@@ -177,6 +177,7 @@ fn wanted(declare: &methods::Declare) -> Result<ExchangePolicy, Failure> {
         "fanout" => ExchangeKind::Fanout,
         "topic" => ExchangeKind::Topic,
         "headers" => ExchangeKind::Headers,
+        "x-pattern" => ExchangeKind::Pattern,
         unknown => {
             let text = format!("unknown exchange type '{unknown}'");
             return Err(Failure::new(ReplyCode::CommandInvalid, text));
@@ -234,5 +235,6 @@ fn kind(policy: &ExchangePolicy) -> &str {
         ExchangeKind::Fanout => "fanout",
         ExchangeKind::Topic => "topic",
         ExchangeKind::Headers => "headers",
+        ExchangeKind::Pattern => "x-pattern",
     }
 }
