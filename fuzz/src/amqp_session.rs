@@ -263,7 +263,11 @@ impl Run {
             Request::Publish(publish) => return self.published(&publish, well),
             Request::Fetch(fetch) => {
                 let deliveries = vec![self.delivery(ConsumerId(0), fetch.link)];
-                let result = if well { Ok(Fetched { deliveries, remaining: 1 }) } else { Err(refusal()) };
+                let result = if well {
+                    Ok(Fetched { deliveries, remaining: 1, held_back: false })
+                } else {
+                    Err(refusal())
+                };
                 Event::Fetched { token: fetch.token, result }
             }
             Request::Authenticate { token, user, .. } => reply(token, well, Reply::Authenticated { user }),

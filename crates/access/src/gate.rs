@@ -174,13 +174,16 @@ impl Gate {
                 self.shape_queue(name, policy)
             }
             CatalogOp::UpdateQueue { name, policy } => self.shape_queue(name, policy),
-            CatalogOp::DeleteQueue { name, .. } => self.configure(Resource::Queue(name)),
-            CatalogOp::PurgeQueue { name } => self.read_queue(name),
+            CatalogOp::DeleteQueue { name, .. } | CatalogOp::Rest { name, .. } => {
+                self.configure(Resource::Queue(name))
+            }
+            CatalogOp::PurgeQueue { name } | CatalogOp::ClearQueue { name } => self.read_queue(name),
             CatalogOp::DeclareExchange { name, policy } => self.shape_exchange(name, policy),
             CatalogOp::DeleteExchange { name, .. } => self.configure(Resource::Exchange(name)),
             CatalogOp::Bind(binding) | CatalogOp::Unbind(binding) => self.bind(binding),
             CatalogOp::Queue { .. }
             | CatalogOp::Queues { .. }
+            | CatalogOp::Resting { .. }
             | CatalogOp::Exchange { .. }
             | CatalogOp::Exchanges => Ok(()),
         }

@@ -17,6 +17,7 @@ pub mod machine;
 mod number;
 mod queue;
 pub mod record;
+mod resting;
 mod routing;
 pub mod snapshot;
 mod state;

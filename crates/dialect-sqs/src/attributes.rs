@@ -59,6 +59,7 @@ pub(crate) fn new_policy(fifo: bool) -> QueuePolicy {
     let dedup = DedupPolicy { window_ms: DEDUP_WINDOW_MS, by_body: false, per_key: false };
     QueuePolicy {
         persist_all: true,
+        drop_expired: true,
         ttl_ms: Some(RETENTION_S_DEFAULT * 1_000),
         lease_ms: VISIBILITY_S_DEFAULT * 1_000,
         capacity: Capacity {

@@ -202,12 +202,14 @@ pub enum DeathReason {
 }
 
 /// What a fetch got.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fetched {
     /// The deliveries, in order.
     pub deliveries: Vec<Delivery>,
     /// Messages still ready in the queue.
     pub remaining: u64,
+    /// The queue has as many messages in flight as it may; no more leave before some are settled.
+    pub held_back: bool,
 }
 
 /// Why a consumer ended.

@@ -28,3 +28,6 @@ pub const LIST_RANGE_MAX: u64 = 1_000_000;
 
 /// Most requests in one atomic group; larger transactions are refused before anything of them happens.
 pub const GROUP_REQUESTS_MAX: usize = 100_000;
+
+/// Names that rest at one time ([`crate::request::CatalogOp::Rest`]). Met: the one that has least time left is forgotten.
+pub const NAMES_RESTING_MAX: usize = 10_000;

@@ -25,6 +25,8 @@ pub struct QueuePolicy {
     pub capacity: Capacity,
     /// Where messages go that were rejected, expired, pushed out or failed too often. `None`: nowhere, they are gone.
     pub dead_letter: Option<DeadLetterPolicy>,
+    /// Messages whose time to live ends are gone, also where there is a dead-letter policy.
+    pub drop_expired: bool,
     /// Highest priority told apart; greater ones count as this one. 0: all messages are equal.
     pub priority_max: u8,
     /// What happens after a failed attempt.
@@ -267,6 +269,7 @@ impl Default for QueuePolicy {
             delay_ms: 0,
             capacity: Capacity::default(),
             dead_letter: None,
+            drop_expired: false,
             priority_max: 0,
             retry: RetryPolicy::default(),
             lease_ms: LEASE_MS_DEFAULT,

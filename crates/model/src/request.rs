@@ -202,6 +202,8 @@ pub struct Settle {
 pub enum Outcome {
     /// Done: it is gone.
     Complete,
+    /// Done, also if the lease has ended since, as long as nobody else got the message after it.
+    CompleteLate,
     /// Not done: it goes back, to be offered again.
     Release {
         /// Counts as a failed attempt.
@@ -337,6 +339,24 @@ pub enum CatalogOp {
     /// Drop all ready and scheduled messages. Answered by `Reply::Count`.
     PurgeQueue {
         /// Its name.
+        name: Name,
+    },
+    /// Drop all messages, those in flight too. Answered by `Reply::Count`.
+    ClearQueue {
+        /// Its name.
+        name: Name,
+    },
+    /// A name is not to be used for a new queue before that time, for those who ask by [`CatalogOp::Resting`]. Not durable.
+    /// Answered by `Reply::Done`.
+    Rest {
+        /// The name, which no queue has.
+        name: Name,
+        /// Until then.
+        until: Time,
+    },
+    /// For how long, in milliseconds, a name is still to rest. Answered by `Reply::Count`.
+    Resting {
+        /// The name.
         name: Name,
     },
     /// All queues of the namespace, in order of their names. Answered by `Reply::Queues`.

@@ -46,6 +46,7 @@ pub struct PolicyJson {
     capacity: CapacityJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<DeadLetterJson>,
+    drop_expired: bool,
     priority_max: u8,
     retry: RetryJson,
     lease_ms: u64,
@@ -225,6 +226,7 @@ impl From<&QueuePolicy> for PolicyJson {
             ttl_ms: policy.ttl_ms,
             delay_ms: policy.delay_ms,
             persist_all: policy.persist_all,
+            drop_expired: policy.drop_expired,
             capacity: CapacityJson {
                 messages_max: policy.capacity.messages_max,
                 bytes_max: policy.capacity.bytes_max,
@@ -302,6 +304,7 @@ impl PolicyJson {
             ttl_ms: self.ttl_ms,
             delay_ms: self.delay_ms,
             persist_all: self.persist_all,
+            drop_expired: self.drop_expired,
             capacity: Capacity {
                 messages_max: self.capacity.messages_max,
                 bytes_max: self.capacity.bytes_max,

@@ -42,7 +42,8 @@ mod bit {
     pub(super) const LABELS: u64 = 1 << 23;
     pub(super) const PERSIST_ALL: u64 = 1 << 24;
     pub(super) const LIST: u64 = 1 << 25;
-    pub(super) const KNOWN: u64 = (1 << 26) - 1;
+    pub(super) const DROP_EXPIRED: u64 = 1 << 26;
+    pub(super) const KNOWN: u64 = (1 << 27) - 1;
 }
 
 fn bits(policy: &QueuePolicy) -> u64 {
@@ -74,6 +75,7 @@ fn bits(policy: &QueuePolicy) -> u64 {
         (bit::LABELS, !policy.labels.is_empty()),
         (bit::PERSIST_ALL, policy.persist_all),
         (bit::LIST, policy.list != ListPolicy::default()),
+        (bit::DROP_EXPIRED, policy.drop_expired),
     ]
     .into_iter()
     .fold(0, |bits, (bit, set)| if set { bits | bit } else { bits })
@@ -179,6 +181,7 @@ pub(super) fn take_queue(input: &mut Reader<'_>) -> Result<QueuePolicy, DecodeEr
     Ok(QueuePolicy {
         durable: has(bit::DURABLE),
         persist_all: has(bit::PERSIST_ALL),
+        drop_expired: has(bit::DROP_EXPIRED),
         exclusive: has(bit::EXCLUSIVE),
         auto_delete: has(bit::AUTO_DELETE),
         idle_ms_max,

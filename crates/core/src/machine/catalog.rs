@@ -1,7 +1,7 @@
 //! The catalog: queues, exchanges and bindings are made, looked at, changed and deleted.
 
 use baton_model::event::{CancelReason, QueueInfo};
-use baton_model::request::CatalogOp;
+use baton_model::request::{CatalogOp, MessageState};
 use baton_model::route::{Binding, Destination, ExchangePolicy};
 use baton_model::{ConnectionId, Event, Name, QueueId, QueuePolicy, Refusal, RefusalCode, Reply, Seq, Time};
 
@@ -9,7 +9,7 @@ use super::Machine;
 use super::publish::survives;
 use crate::context::Context;
 use crate::number::whole;
-use crate::queue::{NONE, Queue, keys::Keys};
+use crate::queue::{Entry, NONE, Queue, keys::Keys};
 use crate::record::{QueueCreated, Record, Removal, Runs};
 
 impl Machine {
@@ -43,6 +43,20 @@ impl Machine {
                 let (count, end) = self.purge(id, cx);
                 *needs = end;
                 Ok(Reply::Count(count))
+            }
+            CatalogOp::ClearQueue { name } => {
+                let id = self.find_queue(from, &name)?;
+                let (count, end) = self.clear(id, cx);
+                *needs = end;
+                Ok(Reply::Count(count))
+            }
+            CatalogOp::Rest { name, until } => {
+                let namespace = self.namespace(from);
+                self.resting.rest(now, namespace, name, until);
+                Ok(Reply::Done)
+            }
+            CatalogOp::Resting { name } => {
+                Ok(Reply::Count(self.resting.left_ms(now, &self.namespace(from), &name)))
             }
             CatalogOp::Queues { after, prefix, count_max } => {
                 Ok(Reply::Queues(self.list_queues(from, after.as_ref(), &prefix, count_max)))
@@ -214,12 +228,27 @@ impl Machine {
 
     /// Drops all ready messages.
     fn purge(&mut self, id: QueueId, cx: &mut Context<'_>) -> (u64, Option<u64>) {
+        self.drop_where(id, |entry| entry.state == MessageState::Ready, cx)
+    }
+
+    /// Drops all messages; whoever holds one has room again.
+    fn clear(&mut self, id: QueueId, cx: &mut Context<'_>) -> (u64, Option<u64>) {
+        let held = self.state.queue(id).into_iter().flat_map(|queue| queue.entries.iter_from(Seq(0)));
+        let held: Vec<Seq> = held.filter(|(_, entry)| entry.holder != NONE).map(|(seq, _)| seq).collect();
+        held.into_iter().for_each(|seq| self.give_up(id, seq));
+        self.drop_where(id, |_| true, cx)
+    }
+
+    fn drop_where(
+        &mut self,
+        id: QueueId,
+        goes: impl Fn(&Entry) -> bool,
+        cx: &mut Context<'_>,
+    ) -> (u64, Option<u64>) {
         let Some(queue) = self.state.queue(id) else { return (0, None) };
         let (mut durable, mut transient) = (Runs::default(), Runs::default());
-        for (seq, entry) in queue.entries.iter_from(Seq(0)) {
-            if entry.state == baton_model::request::MessageState::Ready {
-                if entry.durable { durable.push(seq) } else { transient.push(seq) }
-            }
+        for (seq, entry) in queue.entries.iter_from(Seq(0)).filter(|(_, entry)| goes(entry)) {
+            if entry.durable { durable.push(seq) } else { transient.push(seq) }
         }
         let count = durable.count() + transient.count();
         let mut needs = None;

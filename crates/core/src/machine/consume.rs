@@ -242,7 +242,7 @@ impl Machine {
     /// A waiting fetch is answered with nothing.
     pub(super) fn fetch_in_vain(&mut self, number: u64, cx: &mut Context<'_>) {
         let Some(waiting) = self.end_waiting(number) else { return };
-        let nothing = Fetched { deliveries: Vec::new(), remaining: 0 };
+        let nothing = Fetched { held_back: self.at_limit(waiting.queue), ..Fetched::default() };
         let event = Event::Fetched { token: waiting.fetch.token, result: Ok(nothing) };
         cx.emit(waiting.connection, None, event);
     }

@@ -40,7 +40,9 @@ impl Machine {
         if reason == DeathReason::Expired {
             self.totals.expired += 1;
         }
-        let Some(policy) = self.state.queue(queue)?.policy.dead_letter.clone() else {
+        let policy = &self.state.queue(queue)?.policy;
+        let stays = reason == DeathReason::Expired && policy.drop_expired;
+        let Some(policy) = policy.dead_letter.clone().filter(|_| !stays) else {
             return self.drop_message(queue, seq, reason, cx);
         };
         let Some(message) = self.message(queue, seq, cx) else { return self.postpone(now, queue, seq, cx) };

@@ -1,8 +1,7 @@
 //! Messages are handed out: queue by queue, to whoever stands longest in its line, as many as can leave at once in one record.
 
-use baton_model::event::Fetched;
 use baton_model::policy::KeyMode;
-use baton_model::request::{FetchSelect, LeaseMode, MessageState};
+use baton_model::request::{LeaseMode, MessageState};
 use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Fence, Message, QueueId, Seq, Time};
 
 use super::Machine;
@@ -18,7 +17,7 @@ pub(super) struct Handover {
     message: Message,
     /// The consumer that gets it, or stands for the fetch that does.
     pub(super) consumer: u32,
-    lease: Lease,
+    pub(super) lease: Lease,
     durable: bool,
 }
 
@@ -93,7 +92,10 @@ impl Machine {
         let one_by_one = self.state.queue(queue).is_some_and(|q| q.keyed());
         while let Some((turn, taker)) = self.state.queue(queue).and_then(|q| q.serve.next_taker(round.after))
         {
-            if self.budget(now, queue, round.handovers.len() as u64) == 0 {
+            // With nothing ready nobody need be asked, however many wait.
+            let ready = self.state.queue(queue).map_or(0, |q| q.index.counts.ready);
+            let planned = round.handovers.len() as u64;
+            if ready <= planned || self.budget(now, queue, planned) == 0 {
                 break;
             }
             if round.count >= HANDOVERS_MAX {
@@ -109,6 +111,10 @@ impl Machine {
                 Taker::Fetch(fetch) => {
                     self.hand_over(now, queue, std::mem::take(&mut round.handovers), cx);
                     if !self.serve_waiting(now, queue, fetch, cx) {
+                        // What one fetch cannot have, no other can; consumers behind it may own keys.
+                        if self.state.queue(queue).is_none_or(|q| !q.index.keys.has_owners()) {
+                            break;
+                        }
                         round.after = Some(turn);
                     }
                 }
@@ -174,7 +180,7 @@ impl Machine {
 
     /// Reads a message that was taken out of the index for somebody. `None`: it cannot be read now; it is put back, and the
     /// next dispatch tries again.
-    fn prepare(
+    pub(super) fn prepare(
         &mut self,
         queue: QueueId,
         seq: Seq,
@@ -228,7 +234,12 @@ impl Machine {
 
     /// Takes the next message that a consumer may have out of the index, with its key if it has one.
     /// Messages that expired before now are left for the timer.
-    fn take_next(&mut self, now: Time, queue: QueueId, consumer: u32) -> Option<(Seq, Option<u32>)> {
+    pub(super) fn take_next(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+    ) -> Option<(Seq, Option<u32>)> {
         let queue = self.state.queue_mut(queue)?;
         loop {
             let plain = queue.index.ready.peek();
@@ -272,7 +283,7 @@ impl Machine {
     }
 
     /// Records the leases, in runs of equal ones, and makes the deliveries.
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         now: Time,
         queue: QueueId,
@@ -387,101 +398,13 @@ impl Machine {
         Some((delivery, consumer.connection, needs))
     }
 
-    /// Takes up to so many messages for a fetch.
-    pub(super) fn take_for_fetch(
-        &mut self,
-        now: Time,
-        queue: QueueId,
-        consumer: u32,
-        count_max: u32,
-        mode: LeaseMode,
-        cx: &mut Context<'_>,
-    ) -> (Fetched, Option<u64>) {
-        let Some(policy) = self.state.queue(queue).map(|queue| &queue.policy) else {
-            return (Fetched { deliveries: Vec::new(), remaining: 0 }, None);
-        };
-        let lease = lease(now, mode, policy.lease_ms, policy.linked_lease_ms_max);
-        let mut all = Vec::new();
-        let mut key_in_hand = None;
-        while all.len() < count_max as usize && self.budget(now, queue, 0) > 0 {
-            // One fetch may take several messages of a key, although one of it is in flight: its own.
-            let more = key_in_hand.and_then(|key| self.state.queue(queue)?.index.keys.next_of(key));
-            let next = match more {
-                Some(seq) => Some((seq, key_in_hand)),
-                None => self.take_next(now, queue, consumer),
-            };
-            let Some((seq, key)) = next else { break };
-            key_in_hand = key;
-            let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else { break };
-            self.clients.took(consumer, seq, lease != Lease::Settled);
-            all.extend(self.deliver(now, queue, vec![handover], cx));
-        }
-        self.fetched(queue, all)
-    }
-
-    /// Takes messages by their places, deferred ones included.
-    pub(super) fn take_by_seqs(
-        &mut self,
-        now: Time,
-        queue: QueueId,
-        consumer: u32,
-        seqs: &[Seq],
-        mode: LeaseMode,
-        cx: &mut Context<'_>,
-    ) -> (Fetched, Option<u64>) {
-        let lease_ms = self.state.queue(queue).map_or(0, |queue| queue.policy.lease_ms);
-        let lease = lease(now, mode, lease_ms, None);
-        let mut all = Vec::new();
-        for seq in seqs {
-            let waits = |entry: &&Entry| entry.state != MessageState::InFlight;
-            if self.state.entry(queue, *seq).filter(waits).is_none() {
-                continue;
-            }
-            let Some(handover) = self.prepare(queue, *seq, consumer, lease, cx) else { continue };
-            self.clients.took(consumer, *seq, lease != Lease::Settled);
-            all.extend(self.deliver(now, queue, vec![handover], cx));
-        }
-        self.fetched(queue, all)
-    }
-
-    fn fetched(
-        &self,
-        queue: QueueId,
-        all: Vec<(Delivery, ConnectionId, Option<u64>)>,
-    ) -> (Fetched, Option<u64>) {
-        let needs = all.iter().filter_map(|(_, _, needs)| *needs).max();
-        let remaining = self.state.queue(queue).map_or(0, |queue| queue.index.counts.ready);
-        (Fetched { deliveries: all.into_iter().map(|(delivery, _, _)| delivery).collect(), remaining }, needs)
-    }
-
-    /// Answers a fetch that waits if there is something for it now.
-    fn serve_waiting(&mut self, now: Time, queue: QueueId, number: u64, cx: &mut Context<'_>) -> bool {
-        let Some(waiting) = self.clients.waiting.get(&number) else { return false };
-        if !matches!(waiting.fetch.select, FetchSelect::Next) {
-            return false;
-        }
-        let (connection, link, count_max, mode) =
-            (waiting.connection, waiting.fetch.link, waiting.fetch.count_max, waiting.fetch.lease);
-        let label = waiting.fetch.label.clone();
-        let Some(consumer) = self.clients.fetcher(connection, link, queue, &label) else { return false };
-        let (fetched, needs) = self.take_for_fetch(now, queue, consumer, count_max, mode, cx);
-        self.forget_ended(consumer);
-        if fetched.deliveries.is_empty() {
-            return false;
-        }
-        if let Some(waiting) = self.end_waiting(number) {
-            cx.emit(connection, needs, Event::Fetched { token: waiting.fetch.token, result: Ok(fetched) });
-        }
-        true
-    }
-
     /// The holder of a linked lease, if it is linked.
     pub(super) fn holder(&self, queue: QueueId, seq: Seq) -> Option<u32> {
         self.state.entry(queue, seq).map(|entry| entry.holder).filter(|holder| *holder != NONE)
     }
 }
 
-fn lease(now: Time, mode: LeaseMode, lease_ms: u64, linked_lease_ms_max: Option<u64>) -> Lease {
+pub(super) fn lease(now: Time, mode: LeaseMode, lease_ms: u64, linked_lease_ms_max: Option<u64>) -> Lease {
     match mode {
         LeaseMode::Settled => Lease::Settled,
         LeaseMode::Timed(ms) => Lease::Timed { until: now.after_ms(ms.unwrap_or(lease_ms).max(1)).0 },

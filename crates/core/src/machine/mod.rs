@@ -18,6 +18,7 @@ mod consume;
 mod deaths;
 mod dispatch;
 mod explain;
+mod fetch;
 mod group;
 mod inspect;
 mod listen;
@@ -36,6 +37,7 @@ use baton_model::{
 use crate::clients::Clients;
 use crate::context::{Context, Stored};
 use crate::record::Record;
+use crate::resting::Resting;
 use crate::state::State;
 
 /// One partition.
@@ -58,6 +60,7 @@ pub struct Machine {
     listeners: listen::Listeners,
     /// When to look at which queue.
     timers: BTreeSet<(u64, QueueId)>,
+    resting: Resting,
     /// Behind the newest durable record.
     last_end: Option<u64>,
     /// State of the generator of jitter.
@@ -108,6 +111,7 @@ impl Machine {
             lists_filled: Vec::new(),
             listeners: listen::Listeners::default(),
             timers: BTreeSet::new(),
+            resting: Resting::default(),
             last_end: None,
             jitter: seed,
             totals: Totals::default(),

@@ -33,7 +33,11 @@ impl Machine {
         let mut stale = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
         for delivery in &settle.deliveries {
-            match self.current(from, *delivery) {
+            let current = match settle.outcome {
+                Outcome::CompleteLate => self.newest(from, *delivery),
+                _ => self.current(from, *delivery),
+            };
+            match current {
                 None => stale.push(*delivery),
                 Some(durable) => match groups.last_mut() {
                     Some(group) if group.queue == delivery.queue && group.durable == durable => {
@@ -68,6 +72,14 @@ impl Machine {
         (leased && own).then_some(entry.durable)
     }
 
+    /// As [`Machine::current`], and also for a message whose lease has ended if nobody else got it since.
+    fn newest(&self, from: ConnectionId, delivery: DeliveryRef) -> Option<bool> {
+        let entry = self.state.entry(delivery.queue, delivery.seq)?;
+        let waits = matches!(entry.state, MessageState::Ready | MessageState::Scheduled);
+        let newest = waits && entry.fence == delivery.fence.0 && entry.acquired > 0;
+        if newest { Some(entry.durable) } else { self.current(from, delivery) }
+    }
+
     fn settle_group(
         &mut self,
         now: Time,
@@ -77,7 +89,7 @@ impl Machine {
     ) -> Option<u64> {
         let Group { queue, durable, seqs } = group;
         match outcome {
-            Outcome::Complete => {
+            Outcome::Complete | Outcome::CompleteLate => {
                 self.totals.completed += seqs.len() as u64;
                 seqs.iter().for_each(|seq| self.give_up(queue, *seq));
                 let seqs = seqs.into_iter().collect();

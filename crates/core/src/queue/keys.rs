@@ -109,9 +109,17 @@ impl Keys {
         Some((offer.0.0, key.first(self.mode)?.1, offer.2))
     }
 
-    /// The key's next message although one of it is in flight: one fetch may take several of a key, in order.
-    pub(crate) fn next_of(&self, index: u32) -> Option<Seq> {
-        self.keys.get(index as usize)?.first(self.mode).map(|(_, seq)| seq)
+    /// The key's messages behind `first`, up to the first one that is not ready.
+    pub(crate) fn ready_after(&self, index: u32, first: Seq) -> impl Iterator<Item = Seq> + '_ {
+        let waiting = self.keys.get(index as usize).map(|key| &key.waiting);
+        let behind = (std::ops::Bound::Excluded(first.0), std::ops::Bound::Unbounded);
+        let behind = waiting.into_iter().flat_map(move |waiting| waiting.range(behind));
+        behind.take_while(|(_, (_, ready))| *ready).map(|(seq, _)| Seq(*seq))
+    }
+
+    /// Whether who asks makes a difference: some keys belong to consumers.
+    pub(crate) fn has_owners(&self) -> bool {
+        matches!(self.mode, KeyMode::Session | KeyMode::Sticky)
     }
 
     /// The consumer that took a message of a free key in `Sticky` mode keeps it.

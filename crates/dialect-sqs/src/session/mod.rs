@@ -329,7 +329,7 @@ impl SqsSession {
                 None => State::Send(sending),
             },
             State::Receive(receiving) => {
-                return out.response = Some(receiving.event(event, &open.answer, &self.options));
+                return out.response = Some(receiving.event(now, event, &open.answer, &self.options));
             }
             State::Settle(mut settling) => match settling.event(event, &open.answer, out) {
                 Some(response) => return out.response = Some(response),

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use baton_dialect::http::HttpRequest;
 use baton_model::event::QueueInfo;
 use baton_model::request::CatalogOp;
-use baton_model::{Event, Name, QueuePolicy, RefusalCode, Reply};
+use baton_model::{Event, Name, QueuePolicy, RefusalCode, Reply, Request};
 
 use super::{Cx, State, Step, Stop};
 use crate::attributes;
@@ -14,14 +14,17 @@ use crate::input::{
     CreateQueue, GetQueueAttributes, GetQueueUrl, List, OneQueue, SetQueueAttributes, TagQueue, TextMap,
     UntagQueue,
 };
-use crate::limits::{PAGE_MAX, PURGE_PAUSE_MS, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX};
+use crate::limits::{NAME_PAUSE_MS, PAGE_MAX, PURGE_PAUSE_MS, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX};
 use crate::names;
 use crate::wire::Call;
 
 /// What was asked of the catalog, to make the answer of what it says.
 #[derive(Debug)]
 pub(super) enum Asking {
+    /// Whether the name may be used.
+    Rested(Name, Box<QueuePolicy>),
     Create(Box<QueuePolicy>),
+    Delete(Name),
     Url,
     Show,
     /// The queue's policy was asked for, to be changed.
@@ -83,8 +86,9 @@ pub(super) fn act<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, Stop>
         }
         "DeleteQueue" => {
             let name = one(call, cx)?;
-            cx.ask(CatalogOp::DeleteQueue { name, if_unused: false, if_empty: false });
-            Asking::Done("DeleteQueue")
+            let op = CatalogOp::DeleteQueue { name: name.clone(), if_unused: false, if_empty: false };
+            cx.ask(op);
+            Asking::Delete(name)
         }
         "PurgeQueue" => look(call, cx, Asking::Read(Change::Purge))?,
         "ListQueueTags" => look(call, cx, Asking::Tags)?,
@@ -124,9 +128,13 @@ fn create<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Asking, Stop> {
     attributes::apply(&mut policy, &attributes, name, true, cx.options)?;
     check_target(name, &attributes, cx)?;
     tag(&mut policy, &input.tags.unwrap_or_default())?;
-    let policy = Box::new(policy);
-    cx.ask(CatalogOp::DeclareQueue { name: Some(Name::new(name)), policy: policy.clone() });
-    Ok(Asking::Create(policy))
+    let (name, policy) = (Name::new(name), Box::new(policy));
+    if cx.options.relaxed {
+        cx.ask(CatalogOp::DeclareQueue { name: Some(name), policy: policy.clone() });
+        return Ok(Asking::Create(policy));
+    }
+    cx.ask(CatalogOp::Resting { name: name.clone() });
+    Ok(Asking::Rested(name, policy))
 }
 
 /// The dead-letter queue that attributes name must exist, be of the same kind, and allow it.
@@ -231,6 +239,14 @@ impl Asking {
         };
         let call = Call::read(request)?;
         match (self, reply) {
+            (Self::Rested(..), Reply::Count(1..)) => Err(SqsError::new(
+                Kind::QueueDeletedRecently,
+                "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
+            )),
+            (Self::Rested(name, policy), Reply::Count(_)) => {
+                cx.ask(CatalogOp::DeclareQueue { name: Some(name), policy: policy.clone() });
+                Ok(Step::Wait(State::Queue(Self::Create(policy))))
+            }
             (Self::Create(made), Reply::Queue { created, info }) => {
                 let input: CreateQueue<'_> = call.input()?;
                 let attributes = input.attributes.unwrap_or_default();
@@ -251,6 +267,14 @@ impl Asking {
                 Ok(Step::Done(cx.answer.done(writer)))
             }
             (Self::Read(change), Reply::Queue { info, .. }) => change.apply(&call, *info, cx),
+            (Self::Delete(name), _) => {
+                if !cx.options.relaxed {
+                    // Not waited for: its token is no request's.
+                    let op = Box::new(CatalogOp::Rest { name, until: cx.now.after_ms(NAME_PAUSE_MS) });
+                    cx.requests.push(Request::Catalog { token: super::token(0, 1), op });
+                }
+                Ok(Step::Done(cx.answer.nothing("DeleteQueue")))
+            }
             (Self::Done(action), _) => Ok(Step::Done(cx.answer.nothing(action))),
             (Self::List { count, prefix }, Reply::Queues(queues)) => Ok(listed(&queues, count, &prefix, cx)),
             (Self::Sources { queue, count, found }, Reply::Queues(queues)) => {
@@ -317,9 +341,9 @@ fn purge(name: Name, mut policy: QueuePolicy, cx: &mut Cx<'_>) -> Result<Step, S
         attributes::set_label(&mut policy, attributes::PURGED_AT, &cx.now.0.to_string());
         // Both in order, answered one after the other; the first answer is not waited for.
         let update = CatalogOp::UpdateQueue { name: name.clone(), policy: Box::new(policy) };
-        cx.requests.push(baton_model::Request::Catalog { token: super::token(0, 1), op: Box::new(update) });
+        cx.requests.push(Request::Catalog { token: super::token(0, 1), op: Box::new(update) });
     }
-    cx.ask(CatalogOp::PurgeQueue { name });
+    cx.ask(CatalogOp::ClearQueue { name });
     Ok(Step::Wait(State::Queue(Asking::Done("PurgeQueue"))))
 }
 

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_dialect::http::HttpOutput;
 use baton_model::request::{Fetch, FetchSelect, LeaseMode, Settle};
-use baton_model::{Delivery, Event, LinkId, Name, Outcome, Request};
+use baton_model::{Delivery, Event, LinkId, Name, Outcome, Request, Time};
 use bytes::Bytes;
 use http::Response;
 
@@ -167,7 +167,13 @@ pub(super) fn give_back(event: Event, out: &mut HttpOutput) {
 }
 
 impl Receiving {
-    pub(super) fn event(&self, event: Event, answer: &Answer, options: &SqsOptions) -> Response<Bytes> {
+    pub(super) fn event(
+        &self,
+        now: Time,
+        event: Event,
+        answer: &Answer,
+        options: &SqsOptions,
+    ) -> Response<Bytes> {
         let fetched = match event {
             Event::Fetched { result: Ok(fetched), .. } => fetched,
             Event::Fetched { result: Err(refusal), .. } => {
@@ -180,18 +186,22 @@ impl Receiving {
                 ));
             }
         };
+        if fetched.deliveries.is_empty() && fetched.held_back && !self.fifo {
+            let text = "Too many messages in flight; delete some of those that were received.";
+            return answer.error(&SqsError::new(Kind::OverLimit, text));
+        }
         let bytes: usize = fetched.deliveries.iter().map(|d| d.message.size_bytes() + 400).sum();
         let mut writer = answer.writer("ReceiveMessage", bytes);
         writer.structures("Messages", "Message", &fetched.deliveries, |writer, delivery| {
-            self.message(writer, delivery, options);
+            self.message(writer, now, delivery, options);
         });
         answer.done(writer)
     }
 
-    fn message(&self, writer: &mut Record, delivery: &Delivery, options: &SqsOptions) {
+    fn message(&self, writer: &mut Record, now: Time, delivery: &Delivery, options: &SqsOptions) {
         let received = message::received(delivery);
-        let mut handle = String::with_capacity(40);
-        receipt::encode(delivery.at, &options.account_id, &mut handle);
+        let mut handle = String::with_capacity(52);
+        receipt::encode(delivery.at, now, &options.account_id, &mut handle);
         writer.text("MessageId", &message_id(delivery.id));
         writer.text("ReceiptHandle", &handle);
         writer.text("MD5OfBody", &hex(&received.body_md5));

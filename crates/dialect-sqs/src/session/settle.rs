@@ -11,7 +11,7 @@ use super::receive::visibility_ms;
 use super::{Answer, Cx, Facts, State, Step, Stop, index};
 use crate::error::{Kind, SqsError};
 use crate::input::{self, SettleBatch};
-use crate::limits::{BATCH_ENTRIES_MAX, BATCH_ID_MAX};
+use crate::limits::{BATCH_ENTRIES_MAX, BATCH_ID_MAX, VISIBILITY_S_MAX};
 use crate::receipt;
 use crate::wire::{Call, Record};
 
@@ -172,13 +172,23 @@ fn check(
     cx: &Cx<'_>,
 ) -> Result<(Entry, Outcome), SqsError> {
     let handle = input.receipt_handle.as_deref().ok_or_else(|| SqsError::missing("ReceiptHandle"))?;
-    let at = receipt::decode(handle, &cx.options.account_id).filter(|at| at.queue == facts.id);
-    let at = at.ok_or_else(|| SqsError::receipt(handle))?;
+    let at = receipt::decode(handle, &cx.options.account_id).filter(|(at, _)| at.queue == facts.id);
+    let (at, received_at) = at.ok_or_else(|| SqsError::receipt(handle))?;
     let outcome = match action {
-        Action::Delete => Outcome::Complete,
+        // In order means that nobody is to delete what he no longer holds.
+        Action::Delete if facts.fifo => Outcome::Complete,
+        Action::Delete => Outcome::CompleteLate,
         Action::Change => {
             let seconds = input.visibility_timeout.ok_or_else(|| SqsError::missing("VisibilityTimeout"))?;
-            Outcome::Extend { lease_ms: visibility_ms(seconds, "VisibilityTimeout")? }
+            let lease_ms = visibility_ms(seconds, "VisibilityTimeout")?;
+            let whole_ms = cx.now.since_ms(received_at).saturating_add(lease_ms);
+            if i64::try_from(whole_ms / 1_000).is_ok_and(|whole_s| whole_s > VISIBILITY_S_MAX) {
+                let reason = format!(
+                    "Total VisibilityTimeout for the message is beyond the limit [{VISIBILITY_S_MAX} seconds]"
+                );
+                return Err(SqsError::value(&seconds.to_string(), "VisibilityTimeout", &reason));
+            }
+            Outcome::Extend { lease_ms }
         }
     };
     let id = input.id.as_deref().map(Name::new).unwrap_or_default();

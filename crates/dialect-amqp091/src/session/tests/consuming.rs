@@ -252,7 +252,7 @@ fn get_answers_in_its_turn() {
     peer.send(1, get);
     let tokens = peer.tokens();
     assert_eq!(tokens.len(), 3, "asks once what kind of queue it is");
-    let fetched = |deliveries| Ok(Fetched { deliveries, remaining: 4 });
+    let fetched = |deliveries| Ok(Fetched { deliveries, remaining: 4, held_back: false });
     let one = delivery(ConsumerId(0), LinkId(0), 5, message("key", false));
     // The second answer comes first: it waits.
     assert_eq!(peer.event(Event::Fetched { token: tokens[2], result: fetched(vec![one]) }), []);
@@ -356,7 +356,7 @@ fn quorum_queues_show_their_counters() {
         peer.reply(tokens[0], Ok(queue("q", QueuePolicy { labels, ..Default::default() }, false)));
         let mut again = delivery(ConsumerId(0), LinkId(0), 1, message("q", false));
         (again.acquired, again.failed, again.redelivered) = (3, 1, true);
-        let fetched = Fetched { deliveries: vec![again], remaining: 0 };
+        let fetched = Fetched { deliveries: vec![again], ..Fetched::default() };
         let got = peer.event(Event::Fetched { token: tokens[1], result: Ok(fetched) });
         let [Got::Content(_, _, content)] = &got[..] else { panic!("{got:?}") };
         let headers =

@@ -90,7 +90,7 @@ fn answer(request: &Request) -> Option<Event> {
             return Some(Event::Published { token: publish.token, outcome });
         }
         Request::Fetch(fetch) => {
-            let nothing = baton_model::event::Fetched { deliveries: Vec::new(), remaining: 0 };
+            let nothing = baton_model::event::Fetched::default();
             return Some(Event::Fetched { token: fetch.token, result: Ok(nothing) });
         }
         _ => return None,

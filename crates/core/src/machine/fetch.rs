@@ -1,0 +1,149 @@
+//! Fetches are served: messages taken once, now or when there are some.
+
+use baton_model::event::Fetched;
+use baton_model::policy::KeyMode;
+use baton_model::request::{FetchSelect, LeaseMode, MessageState};
+use baton_model::{ConnectionId, Delivery, Event, QueueId, Seq, Time};
+
+use super::Machine;
+use super::dispatch::{Handover, Lease, lease};
+use crate::context::Context;
+use crate::queue::entries::Entry;
+
+impl Machine {
+    /// Takes up to so many messages for a fetch.
+    pub(super) fn take_for_fetch(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+        count_max: u32,
+        mode: LeaseMode,
+        cx: &mut Context<'_>,
+    ) -> (Fetched, Option<u64>) {
+        let Some(policy) = self.state.queue(queue).map(|queue| &queue.policy) else {
+            return (Fetched::default(), None);
+        };
+        let lease = lease(now, mode, policy.lease_ms, policy.linked_lease_ms_max);
+        let mut all = Vec::new();
+        let mut planned: Vec<Handover> = Vec::new();
+        loop {
+            let taken = all.len() + planned.len();
+            let room = (count_max as usize).saturating_sub(taken);
+            if room == 0 || self.budget(now, queue, planned.len() as u64) == 0 {
+                break;
+            }
+            let Some((seq, key)) = self.take_next(now, queue, consumer) else { break };
+            let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else { break };
+            planned.push(handover);
+            let Some(key) = key else { continue };
+            // One fetch may take several messages of a key, although one of it is in flight: its own.
+            for seq in self.more_of(now, queue, key, seq, room - 1) {
+                if self.budget(now, queue, planned.len() as u64) == 0 {
+                    break;
+                }
+                let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else { break };
+                planned.push(handover);
+            }
+            // Keys offer their next message by what is in flight.
+            self.deliver_fetched(now, queue, consumer, &mut planned, &mut all, cx);
+        }
+        self.deliver_fetched(now, queue, consumer, &mut planned, &mut all, cx);
+        self.fetched(queue, all)
+    }
+
+    /// The messages of an ordered key behind `first` that can leave together with it.
+    fn more_of(&self, now: Time, queue: QueueId, key: u32, first: Seq, count_max: usize) -> Vec<Seq> {
+        let Some(queue) = self.state.queue(queue).filter(|queue| queue.policy.keys.mode == KeyMode::Ordered)
+        else {
+            return Vec::new();
+        };
+        let alive = |seq: &Seq| queue.entries.get(*seq).is_some_and(|entry| entry.expires_at >= now.0);
+        queue.index.keys.ready_after(key, first).take_while(alive).take(count_max).collect()
+    }
+
+    fn deliver_fetched(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+        planned: &mut Vec<Handover>,
+        all: &mut Vec<(Delivery, ConnectionId, Option<u64>)>,
+        cx: &mut Context<'_>,
+    ) {
+        for handover in planned.iter() {
+            self.clients.took(consumer, handover.seq, handover.lease != Lease::Settled);
+        }
+        all.extend(self.deliver(now, queue, std::mem::take(planned), cx));
+    }
+
+    /// Takes messages by their places, deferred ones included.
+    pub(super) fn take_by_seqs(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+        seqs: &[Seq],
+        mode: LeaseMode,
+        cx: &mut Context<'_>,
+    ) -> (Fetched, Option<u64>) {
+        let lease_ms = self.state.queue(queue).map_or(0, |queue| queue.policy.lease_ms);
+        let lease = lease(now, mode, lease_ms, None);
+        let mut all = Vec::new();
+        for seq in seqs {
+            let waits = |entry: &&Entry| entry.state != MessageState::InFlight;
+            if self.state.entry(queue, *seq).filter(waits).is_none() {
+                continue;
+            }
+            let Some(handover) = self.prepare(queue, *seq, consumer, lease, cx) else { continue };
+            self.clients.took(consumer, *seq, lease != Lease::Settled);
+            all.extend(self.deliver(now, queue, vec![handover], cx));
+        }
+        self.fetched(queue, all)
+    }
+
+    /// Whether the queue's limit of messages in flight is reached.
+    pub(super) fn at_limit(&self, queue: QueueId) -> bool {
+        self.state.queue(queue).is_some_and(|queue| {
+            queue.policy.dispatch.in_flight_max.is_some_and(|max| queue.index.counts.in_flight >= max)
+        })
+    }
+
+    fn fetched(
+        &self,
+        queue: QueueId,
+        all: Vec<(Delivery, ConnectionId, Option<u64>)>,
+    ) -> (Fetched, Option<u64>) {
+        let needs = all.iter().filter_map(|(_, _, needs)| *needs).max();
+        let remaining = self.state.queue(queue).map_or(0, |queue| queue.index.counts.ready);
+        let deliveries = all.into_iter().map(|(delivery, _, _)| delivery).collect();
+        (Fetched { deliveries, remaining, held_back: self.at_limit(queue) }, needs)
+    }
+
+    /// Answers a fetch that waits if there is something for it now.
+    pub(super) fn serve_waiting(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        number: u64,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let Some(waiting) = self.clients.waiting.get(&number) else { return false };
+        if !matches!(waiting.fetch.select, FetchSelect::Next) {
+            return false;
+        }
+        let (connection, link, count_max, mode) =
+            (waiting.connection, waiting.fetch.link, waiting.fetch.count_max, waiting.fetch.lease);
+        let label = waiting.fetch.label.clone();
+        let Some(consumer) = self.clients.fetcher(connection, link, queue, &label) else { return false };
+        let (fetched, needs) = self.take_for_fetch(now, queue, consumer, count_max, mode, cx);
+        self.forget_ended(consumer);
+        if fetched.deliveries.is_empty() {
+            return false;
+        }
+        if let Some(waiting) = self.end_waiting(number) {
+            cx.emit(connection, needs, Event::Fetched { token: waiting.fetch.token, result: Ok(fetched) });
+        }
+        true
+    }
+}
