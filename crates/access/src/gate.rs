@@ -221,7 +221,13 @@ impl Gate {
         match op {
             InspectOp::Browse { queue, .. }
             | InspectOp::Explain { queue, .. }
-            | InspectOp::Unpark { queue, .. } => self.read_queue(queue),
+            | InspectOp::Unpark { queue, .. }
+            | InspectOp::CancelTransfer { queue, .. }
+            | InspectOp::Transfers { queue } => self.read_queue(queue),
+            InspectOp::StartTransfer { queue, .. } => {
+                self.read_queue(queue)?;
+                self.write(Resource::Exchange(""))
+            }
             InspectOp::Act { queue, action, .. } => {
                 self.read_queue(queue)?;
                 match action {

@@ -9,6 +9,7 @@
 //! [`record`] has the facts, [`codec`] their bytes, [`machine`] the entry point. There is no clock, no I/O, no thread,
 //! no randomness and no protocol here; `engine` calls it, tests and the simulation call it the same way.
 
+mod attempts;
 mod clients;
 pub mod codec;
 mod contents;

@@ -159,10 +159,13 @@ impl State {
                     Queue::new(created.queue, created.namespace, created.name, created.policy, created.at);
                 self.queues.insert(created.queue, Box::new(made));
             }
-            Record::QueueChanged { queue, policy, at } => {
-                if let Some(queue) = self.queues.get_mut(&queue) {
-                    queue.policy = *policy;
-                    queue.changed_at = at;
+            Record::QueueChanged { queue: id, policy, at } => {
+                let Some(queue) = self.queues.get_mut(&id) else { return };
+                let before = queue.policy.ttl_ms;
+                queue.policy = *policy;
+                queue.changed_at = at;
+                if queue.policy.ttl_since_sent && queue.policy.ttl_ms != before {
+                    self.ttl_changed(id, before);
                 }
             }
             Record::QueueDeleted { queue } => {
@@ -186,6 +189,24 @@ impl State {
                 self.namespace_mut(&namespace).unbind(&binding);
             }
             _ => {}
+        }
+    }
+
+    /// Messages that are there live as long as the queue says now. Those that were sent with a shorter life keep it.
+    fn ttl_changed(&mut self, id: QueueId, before: Option<u64>) {
+        let Some(queue) = self.queues.get(&id) else { return };
+        let after = queue.policy.ttl_ms;
+        let all: Vec<Seq> = queue.entries.iter_from(Seq(0)).map(|(seq, _)| seq).collect();
+        for seq in all {
+            self.change(id, seq, |entry| {
+                let since = match before {
+                    Some(ms) if entry.expires_at != NEVER => entry.expires_at.saturating_sub(ms),
+                    _ => entry.enqueued_at,
+                };
+                if since >= entry.enqueued_at || entry.overlay.is_some() {
+                    entry.expires_at = after.map_or(NEVER, |ms| since.saturating_add(ms));
+                }
+            });
         }
     }
 

@@ -278,8 +278,42 @@ pub enum Reply {
     Listeners(Vec<(Topic, u64)>),
     /// Sentences that say why, most important first.
     Explained(Vec<String>),
+    /// Transfers, newest first.
+    Transfers(Vec<Transfer>),
     /// Queues that hold the message, with its place and state there.
     Located(Vec<(Name, Seq, MessageState)>),
+}
+
+/// Messages being moved from one queue to others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transfer {
+    /// Its number, unique in the life of a broker process.
+    pub id: u64,
+    /// Where it moves to; `None`: each message to the queue where it last died.
+    pub to: Option<Name>,
+    /// At most so many a second.
+    pub per_second: Option<u32>,
+    /// How it stands.
+    pub state: TransferState,
+    /// Messages moved so far.
+    pub moved: u64,
+    /// Messages there were to move when it began.
+    pub to_move: u64,
+    /// When it began.
+    pub started_at: Time,
+}
+
+/// How a transfer stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TransferState {
+    /// It runs.
+    Running,
+    /// All are moved.
+    Completed,
+    /// Somebody ended it.
+    Cancelled,
+    /// It ended: a message had nowhere to go. The reason is for humans.
+    Failed(Name),
 }
 
 /// A queue as it is.

@@ -31,3 +31,12 @@ pub const GROUP_REQUESTS_MAX: usize = 100_000;
 
 /// Names that rest at one time ([`crate::request::CatalogOp::Rest`]). Met: the one that has least time left is forgotten.
 pub const NAMES_RESTING_MAX: usize = 10_000;
+
+/// Ended transfers of one queue that are remembered. Met: the oldest is forgotten.
+pub const TRANSFERS_REMEMBERED_MAX: usize = 10;
+
+/// How long the name of a fetch attempt is remembered, milliseconds: SQS's window.
+pub const ATTEMPT_WINDOW_MS: u64 = 300_000;
+
+/// Attempts of all fetches that are remembered at one time. Met: the oldest is forgotten.
+pub const ATTEMPTS_MAX: usize = 10_000;

@@ -19,6 +19,9 @@ pub struct QueuePolicy {
     pub idle_ms_max: Option<u64>,
     /// Messages expire so long after they were enqueued; the shorter of this and the message's own counts.
     pub ttl_ms: Option<u64>,
+    /// The queue's time to live counts from when a message was sent, also for those that died elsewhere and were moved here, and
+    /// a changed one is for the messages that are there too.
+    pub ttl_since_sent: bool,
     /// Messages without a delay of their own become deliverable so long after they were enqueued.
     pub delay_ms: u64,
     /// Capacity.
@@ -266,6 +269,7 @@ impl Default for QueuePolicy {
             auto_delete: false,
             idle_ms_max: None,
             ttl_ms: None,
+            ttl_since_sent: false,
             delay_ms: 0,
             capacity: Capacity::default(),
             dead_letter: None,

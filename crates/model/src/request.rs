@@ -302,6 +302,9 @@ pub enum FetchSelect {
     Next,
     /// Deferred (or any waiting) messages by their sequence numbers.
     Seqs(Vec<Seq>),
+    /// As `Next`; but a repetition with the same name gets the same deliveries once more, their leases begun anew, as long
+    /// as nobody has settled any of them: for a receiver whose answer got lost. Names are remembered for five minutes.
+    Attempt(Name),
 }
 
 /// Change or look at the catalog.
@@ -433,6 +436,28 @@ pub enum InspectOp {
         queue: Name,
         /// One message of it.
         seq: Option<Seq>,
+    },
+    /// Move the messages that are ready now to other queues, little by little. Answered by `Reply::Transfers` with the one that
+    /// begins; refused with `InUse` while one of this queue runs. Not durable: a restart ends it, and what was not moved stays.
+    StartTransfer {
+        /// From this queue.
+        queue: Name,
+        /// To this one; `None`: each message to the queue where it last died.
+        to: Option<Name>,
+        /// At most so many a second; `None`: as fast as it goes.
+        per_second: Option<u32>,
+    },
+    /// End a transfer that runs. Answered by `Reply::Transfers` with it.
+    CancelTransfer {
+        /// From this queue.
+        queue: Name,
+        /// Which.
+        id: u64,
+    },
+    /// The transfers of a queue that run or ended lately, newest first. Answered by `Reply::Transfers`.
+    Transfers {
+        /// From this queue.
+        queue: Name,
     },
     /// Where is the message now? Answered by `Reply::Located`.
     Locate {

@@ -47,6 +47,7 @@ pub struct PolicyJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<DeadLetterJson>,
     drop_expired: bool,
+    ttl_since_sent: bool,
     priority_max: u8,
     retry: RetryJson,
     lease_ms: u64,
@@ -227,6 +228,7 @@ impl From<&QueuePolicy> for PolicyJson {
             delay_ms: policy.delay_ms,
             persist_all: policy.persist_all,
             drop_expired: policy.drop_expired,
+            ttl_since_sent: policy.ttl_since_sent,
             capacity: CapacityJson {
                 messages_max: policy.capacity.messages_max,
                 bytes_max: policy.capacity.bytes_max,
@@ -305,6 +307,7 @@ impl PolicyJson {
             delay_ms: self.delay_ms,
             persist_all: self.persist_all,
             drop_expired: self.drop_expired,
+            ttl_since_sent: self.ttl_since_sent,
             capacity: Capacity {
                 messages_max: self.capacity.messages_max,
                 bytes_max: self.capacity.bytes_max,

@@ -43,7 +43,8 @@ mod bit {
     pub(super) const PERSIST_ALL: u64 = 1 << 24;
     pub(super) const LIST: u64 = 1 << 25;
     pub(super) const DROP_EXPIRED: u64 = 1 << 26;
-    pub(super) const KNOWN: u64 = (1 << 27) - 1;
+    pub(super) const TTL_SINCE_SENT: u64 = 1 << 27;
+    pub(super) const KNOWN: u64 = (1 << 28) - 1;
 }
 
 fn bits(policy: &QueuePolicy) -> u64 {
@@ -76,6 +77,7 @@ fn bits(policy: &QueuePolicy) -> u64 {
         (bit::PERSIST_ALL, policy.persist_all),
         (bit::LIST, policy.list != ListPolicy::default()),
         (bit::DROP_EXPIRED, policy.drop_expired),
+        (bit::TTL_SINCE_SENT, policy.ttl_since_sent),
     ]
     .into_iter()
     .fold(0, |bits, (bit, set)| if set { bits | bit } else { bits })
@@ -182,6 +184,7 @@ pub(super) fn take_queue(input: &mut Reader<'_>) -> Result<QueuePolicy, DecodeEr
         durable: has(bit::DURABLE),
         persist_all: has(bit::PERSIST_ALL),
         drop_expired: has(bit::DROP_EXPIRED),
+        ttl_since_sent: has(bit::TTL_SINCE_SENT),
         exclusive: has(bit::EXCLUSIVE),
         auto_delete: has(bit::AUTO_DELETE),
         idle_ms_max,

@@ -137,7 +137,7 @@ fn queue_policy() -> BoxedStrategy<QueuePolicy> {
         },
     );
     (
-        (any::<[bool; 5]>(), of(number()), of(number()), number(), capacity, of((name(), of(name())))),
+        (any::<[bool; 6]>(), of(number()), of(number()), number(), capacity, of((name(), of(name())))),
         (any::<u8>(), retry(), number(), of(number()), select(vec![ReleaseTo::Original, ReleaseTo::Back])),
         ((mode, poison), of((number(), any::<bool>(), any::<bool>())), dispatch, labels(), list()),
     )
@@ -147,6 +147,7 @@ fn queue_policy() -> BoxedStrategy<QueuePolicy> {
             auto_delete: flags[2],
             persist_all: flags[3],
             drop_expired: flags[4],
+            ttl_since_sent: flags[5],
             idle_ms_max,
             ttl_ms,
             delay_ms,

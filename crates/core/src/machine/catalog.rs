@@ -219,6 +219,7 @@ impl Machine {
         if let Some(timer) = timer {
             self.timers.remove(&(timer, id));
         }
+        self.transfers.forget(id);
         let destination = Destination::Queue(name);
         let sources = self.sources_of(&namespace, &destination);
         let end = self.commit(Record::QueueDeleted { queue: id }, cx);

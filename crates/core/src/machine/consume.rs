@@ -207,12 +207,14 @@ impl Machine {
         let (fetched, needs) = match &fetch.select {
             FetchSelect::Seqs(seqs) => self.take_by_seqs(now, id, consumer, seqs, fetch.lease, cx),
             FetchSelect::Next => self.take_for_fetch(now, id, consumer, fetch.count_max, fetch.lease, cx),
+            FetchSelect::Attempt(name) => self.take_for_attempt(now, id, consumer, name, &fetch, cx),
         };
         self.forget_ended(consumer);
         self.touch(id);
         let queue = self.state.queue_mut(id).ok_or_else(|| gone(&fetch.queue))?;
         queue.serve.used(now);
-        let wait_until = fetch.wait_until.filter(|at| *at > now && fetch.select == FetchSelect::Next);
+        let wait_until =
+            fetch.wait_until.filter(|at| *at > now && !matches!(fetch.select, FetchSelect::Seqs(_)));
         let (true, Some(until)) = (fetched.deliveries.is_empty(), wait_until) else {
             return Ok(Some((fetched, needs)));
         };

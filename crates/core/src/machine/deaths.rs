@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use super::Machine;
 use super::publish::survives;
 use crate::context::Context;
+use crate::queue::Queue;
 use crate::queue::entries::{Entry, NEVER, NONE};
 use crate::record::{Enqueued, Moved, Place, Record, Released, Removal, Runs};
 use crate::routing::Targets;
@@ -112,11 +113,8 @@ impl Machine {
         let entry = self.state.entry(from, seq)?;
         let (content, was_durable) = (entry.content, entry.durable);
         let message_durable = self.state.contents.get(content).durable;
-        // As it was sent: what the queue it leaves made of it says nothing about the next one.
-        let priority = match message.envelope().get(Tag::Priority) {
-            Some(ValueRef::U8(priority)) => priority,
-            _ => 0,
-        };
+        let priority = sent_priority(message);
+        let came_at = Time(entry.enqueued_at);
         let key = self.key_name(from, entry);
         let mut kept: SmallVec<[Place; 1]> = SmallVec::new();
         let mut others: SmallVec<[Place; 1]> = SmallVec::new();
@@ -126,7 +124,7 @@ impl Machine {
                 queue: queue.id,
                 seq: Seq(queue.next_seq),
                 priority: priority.min(queue.policy.priority_max),
-                expires_at: queue.policy.ttl_ms.map(|ms| now.after_ms(ms)),
+                expires_at: expiry(now, queue, came_at, &overlay),
                 deliver_at: (queue.policy.delay_ms > 0).then(|| now.after_ms(queue.policy.delay_ms)),
                 key: key.clone().filter(|_| queue.policy.keys.mode != KeyMode::Off),
                 dedup: None,
@@ -277,6 +275,21 @@ impl Machine {
         overlay.exchange = Name::default();
         overlay.keys = vec![self.state.queue(to)?.name.clone()];
         self.move_message(now, (from, seq), &message, &[to], overlay, cx)
+    }
+}
+
+/// When a message that moves to `queue` expires there. What an operator moves begins anew.
+fn expiry(now: Time, queue: &Queue, came_at: Time, overlay: &Overlay) -> Option<Time> {
+    let died = overlay.deaths.first().is_some_and(|death| death.reason != DeathReason::Operator);
+    let since = if died && queue.policy.ttl_since_sent { came_at } else { now };
+    queue.policy.ttl_ms.map(|ms| since.after_ms(ms))
+}
+
+/// The priority of a message as it was sent: what the queue it leaves made of it says nothing about the next one.
+fn sent_priority(message: &Message) -> u8 {
+    match message.envelope().get(Tag::Priority) {
+        Some(ValueRef::U8(priority)) => priority,
+        _ => 0,
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Handover {
     /// The consumer that gets it, or stands for the fetch that does.
     pub(super) consumer: u32,
     pub(super) lease: Lease,
-    durable: bool,
+    pub(super) durable: bool,
 }
 
 /// A lease as it will be recorded.
@@ -367,7 +367,7 @@ impl Machine {
     }
 
     /// What the receiver sees. Needs: the message must be durable before anyone sees it.
-    fn delivery(
+    pub(super) fn delivery(
         &mut self,
         queue: QueueId,
         handover: &Handover,

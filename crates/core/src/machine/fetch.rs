@@ -2,13 +2,14 @@
 
 use baton_model::event::Fetched;
 use baton_model::policy::KeyMode;
-use baton_model::request::{FetchSelect, LeaseMode, MessageState};
-use baton_model::{ConnectionId, Delivery, Event, QueueId, Seq, Time};
+use baton_model::request::{Fetch, FetchSelect, LeaseMode, MessageState};
+use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Name, QueueId, Seq, Time};
 
 use super::Machine;
 use super::dispatch::{Handover, Lease, lease};
 use crate::context::Context;
 use crate::queue::entries::Entry;
+use crate::record::Record;
 
 impl Machine {
     /// Takes up to so many messages for a fetch.
@@ -77,6 +78,62 @@ impl Machine {
         all.extend(self.deliver(now, queue, std::mem::take(planned), cx));
     }
 
+    /// As [`Machine::take_for_fetch`], or once more what an earlier attempt of that name got.
+    pub(super) fn take_for_attempt(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+        name: &Name,
+        fetch: &Fetch,
+        cx: &mut Context<'_>,
+    ) -> (Fetched, Option<u64>) {
+        let known = self.attempts.find(now, queue, name).map(<[_]>::to_vec).unwrap_or_default();
+        let current = |at: &DeliveryRef| {
+            let entry = self.state.entry(queue, at.seq);
+            entry.is_some_and(|entry| entry.state == MessageState::InFlight && entry.fence == at.fence.0)
+        };
+        if !known.is_empty() && known.iter().all(current) {
+            return self.repeat(now, queue, consumer, &known, fetch.lease, cx);
+        }
+        let (fetched, needs) = self.take_for_fetch(now, queue, consumer, fetch.count_max, fetch.lease, cx);
+        if !fetched.deliveries.is_empty() {
+            let deliveries = fetched.deliveries.iter().map(|delivery| delivery.at).collect();
+            self.attempts.remember(now, queue, name.clone(), deliveries);
+        }
+        (fetched, needs)
+    }
+
+    /// The same deliveries once more, under the same leases, begun anew.
+    fn repeat(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        consumer: u32,
+        known: &[DeliveryRef],
+        mode: LeaseMode,
+        cx: &mut Context<'_>,
+    ) -> (Fetched, Option<u64>) {
+        let lease_ms = self.state.queue(queue).map_or(0, |queue| queue.policy.lease_ms);
+        let lease = lease(now, mode, lease_ms, None);
+        let mut all = Vec::new();
+        for at in known {
+            let Some(handover) = self.prepare(queue, at.seq, consumer, lease, cx) else { continue };
+            let end = match lease {
+                Lease::Timed { until } => {
+                    let durable = handover.durable;
+                    let extended = Record::Extended { queue, seq: at.seq, until: Time(until), durable };
+                    self.commit(extended, cx)
+                }
+                Lease::Linked { .. } | Lease::Settled => None,
+            };
+            let delivery = self.delivery(queue, &handover);
+            all.extend(delivery.map(|(delivery, to, needs)| (delivery, to, needs.max(end))));
+        }
+        self.touch(queue);
+        self.fetched(queue, all)
+    }
+
     /// Takes messages by their places, deferred ones included.
     pub(super) fn take_by_seqs(
         &mut self,
@@ -129,9 +186,11 @@ impl Machine {
         cx: &mut Context<'_>,
     ) -> bool {
         let Some(waiting) = self.clients.waiting.get(&number) else { return false };
-        if !matches!(waiting.fetch.select, FetchSelect::Next) {
-            return false;
-        }
+        let attempt = match &waiting.fetch.select {
+            FetchSelect::Next => None,
+            FetchSelect::Attempt(name) => Some(name.clone()),
+            FetchSelect::Seqs(_) => return false,
+        };
         let (connection, link, count_max, mode) =
             (waiting.connection, waiting.fetch.link, waiting.fetch.count_max, waiting.fetch.lease);
         let label = waiting.fetch.label.clone();
@@ -140,6 +199,10 @@ impl Machine {
         self.forget_ended(consumer);
         if fetched.deliveries.is_empty() {
             return false;
+        }
+        if let Some(name) = attempt {
+            let deliveries = fetched.deliveries.iter().map(|delivery| delivery.at).collect();
+            self.attempts.remember(now, queue, name, deliveries);
         }
         if let Some(waiting) = self.end_waiting(number) {
             cx.emit(connection, needs, Event::Fetched { token: waiting.fetch.token, result: Ok(fetched) });

@@ -53,6 +53,11 @@ impl Machine {
                 let id = self.find_queue(from, &queue)?;
                 Ok(Reply::Explained(self.explain(now, id, seq)))
             }
+            InspectOp::StartTransfer { queue, to, per_second } => {
+                self.start_transfer(now, from, &queue, to, per_second)
+            }
+            InspectOp::CancelTransfer { queue, id } => self.cancel_transfer(from, &queue, id),
+            InspectOp::Transfers { queue } => self.list_transfers(from, &queue),
             InspectOp::Locate { id } => {
                 let places = self.state.queue_ids().into_iter().filter_map(|queue| self.state.queue(queue));
                 let places = places.flat_map(|queue| {

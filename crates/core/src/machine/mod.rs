@@ -27,6 +27,7 @@ mod publish;
 mod restore;
 mod settle;
 mod timers;
+mod transfers;
 
 use std::collections::BTreeSet;
 
@@ -34,11 +35,13 @@ use baton_model::{
     ConnectionId, Event, Name, QueueId, Refusal, RefusalCode, Reply, Request, Seq, Time, Token,
 };
 
+use crate::attempts::Attempts;
 use crate::clients::Clients;
 use crate::context::{Context, Stored};
 use crate::record::Record;
 use crate::resting::Resting;
 use crate::state::State;
+use transfers::Transfers;
 
 /// One partition.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ pub struct Machine {
     /// When to look at which queue.
     timers: BTreeSet<(u64, QueueId)>,
     resting: Resting,
+    attempts: Attempts,
+    transfers: Transfers,
     /// Behind the newest durable record.
     last_end: Option<u64>,
     /// State of the generator of jitter.
@@ -112,6 +117,8 @@ impl Machine {
             listeners: listen::Listeners::default(),
             timers: BTreeSet::new(),
             resting: Resting::default(),
+            attempts: Attempts::default(),
+            transfers: Transfers::default(),
             last_end: None,
             jitter: seed,
             totals: Totals::default(),

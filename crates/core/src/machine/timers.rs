@@ -71,6 +71,7 @@ impl Machine {
                 self.commit(Record::Released(released), cx);
             }
         }
+        self.go_on_with_transfer(now, id, cx);
         while let Some(fetch) = self.state.queue(id).and_then(|queue| queue.serve.fetch_due(now)) {
             self.fetch_in_vain(fetch, cx);
         }

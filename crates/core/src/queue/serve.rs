@@ -40,6 +40,8 @@ pub(crate) struct Serve {
     pub(crate) dirty: bool,
     /// When the machine will look at it next.
     pub(crate) timer: Option<u64>,
+    /// When the transfer that takes messages out of it goes on.
+    pub(crate) transfer_at: Option<u64>,
     line: BTreeMap<Turn, Taker>,
     fetch_deadlines: BTreeSet<(u64, u64)>,
     turn: u64,
@@ -58,6 +60,7 @@ impl Serve {
             lists_waiting: 0,
             dirty: false,
             timer: None,
+            transfer_at: None,
             line: BTreeMap::new(),
             fetch_deadlines: BTreeSet::new(),
             turn: 0,
@@ -174,6 +177,6 @@ impl Serve {
             // A rate near zero waits for ever.
             self.tokens_at.saturating_add(whole(wait_ms).max(1))
         });
-        [fetch, self.idle_at(policy), token].into_iter().flatten().min()
+        [fetch, self.idle_at(policy), token, self.transfer_at].into_iter().flatten().min()
     }
 }
