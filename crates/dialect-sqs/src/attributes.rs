@@ -53,6 +53,9 @@ const NAMES: [&str; 21] = [
     "SqsManagedSseEnabled",
 ];
 
+/// Values of `KmsDataKeyReusePeriodSeconds`.
+const KEY_REUSE_S: std::ops::RangeInclusive<u64> = 60..=86_400;
+
 /// The policy of a queue that is made with no attributes.
 pub(crate) fn new_policy(fifo: bool) -> QueuePolicy {
     let mode = if fifo { KeyMode::Ordered } else { KeyMode::Fair };
@@ -60,6 +63,7 @@ pub(crate) fn new_policy(fifo: bool) -> QueuePolicy {
     QueuePolicy {
         persist_all: true,
         drop_expired: true,
+        ttl_since_sent: !fifo,
         ttl_ms: Some(RETENTION_S_DEFAULT * 1_000),
         lease_ms: VISIBILITY_S_DEFAULT * 1_000,
         capacity: Capacity {
@@ -133,7 +137,7 @@ pub(crate) struct Redrive {
 /// It is no JSON, or names no queue of this account, or a count that is not allowed.
 pub(crate) fn redrive(text: &str, options: &SqsOptions) -> Result<Redrive, SqsError> {
     #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
     struct Json {
         dead_letter_target_arn: Option<String>,
         max_receive_count: Option<Value>,
@@ -205,6 +209,13 @@ pub(crate) fn apply(
             "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length.",
         ));
     }
+    let with_key = attributes.get("KmsMasterKeyId").is_some_and(|key| !key.is_empty());
+    if with_key && attributes.get("SqsManagedSseEnabled").is_some_and(|value| flag(value) == Some(true)) {
+        return Err(SqsError::new(
+            Kind::InvalidAttributeName,
+            "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.",
+        ));
+    }
     let limit = label(policy, "FifoThroughputLimit");
     if limit == Some("perMessageGroupId") && !policy.dedup.is_some_and(|dedup| dedup.per_key) {
         return Err(SqsError::new(
@@ -260,27 +271,43 @@ fn set(
             }
             set_label(policy, POLICY, value);
         }
+        "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds" | "SqsManagedSseEnabled" => {
+            return set_encryption(policy, attribute, value);
+        }
+        "FifoQueue" if fifo || creating && flag(value) == Some(true) => {
+            // What it is does not change, but may be said again. What is wrong with the name is said by `apply`.
+            if flag(value).ok_or_else(bad)? != fifo && !creating {
+                return Err(SqsError::new(
+                    Kind::InvalidAttributeValue,
+                    "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.",
+                ));
+            }
+        }
+        _ => return set_fifo(policy, attribute, value, fifo),
+    }
+    Ok(())
+}
+
+/// Attributes of encryption at rest: kept and shown, and nothing else.
+fn set_encryption(policy: &mut QueuePolicy, attribute: &str, value: &str) -> Result<(), SqsError> {
+    match attribute {
         "KmsMasterKeyId" => {
             set_label(policy, attribute, value);
             if !value.is_empty() {
                 set_label(policy, "SqsManagedSseEnabled", "false");
             }
         }
-        "KmsDataKeyReusePeriodSeconds" => {
-            set_label(policy, attribute, &number(60, 86_400)?.to_string());
-        }
         "SqsManagedSseEnabled" => {
-            let value = if flag(value).ok_or_else(bad)? { "true" } else { "false" };
-            set_label(policy, attribute, value);
-        }
-        "FifoQueue" if creating => drop(flag(value).ok_or_else(bad)?),
-        "FifoQueue" => {
-            // AWS allows to say again what is so.
-            if flag(value).ok_or_else(bad)? != fifo {
-                return Err(bad());
+            let on = flag(value).ok_or_else(|| invalid(attribute))?;
+            set_label(policy, attribute, if on { "true" } else { "false" });
+            if on {
+                set_label(policy, "KmsMasterKeyId", "");
             }
         }
-        _ => return set_fifo(policy, attribute, value, fifo),
+        _ => {
+            let seconds = value.parse::<u64>().ok().filter(|s| KEY_REUSE_S.contains(s));
+            set_label(policy, attribute, &seconds.ok_or_else(|| invalid(attribute))?.to_string());
+        }
     }
     Ok(())
 }
@@ -323,6 +350,7 @@ fn check_redrive_allow(value: &str) -> Result<(), SqsError> {
     let arns = json.get("sourceQueueArns").map(|arns| arns.as_array().map_or(0, Vec::len));
     match (json.get("redrivePermission").and_then(Value::as_str), arns) {
         (Some("allowAll" | "denyAll"), None) => Ok(()),
+        (Some("byQueue"), _) if !all_arns(&json) => Err(bad("sourceQueueArns must be ARNs of queues.")),
         (Some("byQueue"), Some(count)) if (1..=SOURCE_QUEUES_MAX).contains(&count) => Ok(()),
         (Some("byQueue"), _) => Err(bad(&format!(
             "sourceQueueArns must have between 1 and {SOURCE_QUEUES_MAX} queues with redrivePermission byQueue."
@@ -332,6 +360,11 @@ fn check_redrive_allow(value: &str) -> Result<(), SqsError> {
         }
         _ => Err(bad("redrivePermission must be allowAll, denyAll or byQueue.")),
     }
+}
+
+fn all_arns(json: &Value) -> bool {
+    let mut arns = json.get("sourceQueueArns").and_then(Value::as_array).into_iter().flatten();
+    arns.all(|arn| arn.as_str().is_some_and(|arn| arn.starts_with("arn:aws") && arn.contains(":sqs:")))
 }
 
 fn invalid(attribute: &str) -> SqsError {
@@ -395,8 +428,8 @@ pub(crate) fn value(info: &QueueInfo, name: &str, options: &SqsOptions) -> Optio
         "SqsManagedSseEnabled" => label(policy, name).unwrap_or("true").to_owned(),
         POLICY | REDRIVE_ALLOW | "KmsMasterKeyId" => label(policy, name)?.to_owned(),
         "KmsDataKeyReusePeriodSeconds" => {
-            label(policy, "KmsMasterKeyId")?;
-            label(policy, name).unwrap_or("300").to_owned()
+            let default = label(policy, "KmsMasterKeyId").map(|_| "300");
+            label(policy, name).or(default)?.to_owned()
         }
         _ => return None,
     })

@@ -67,7 +67,10 @@ impl Kind {
             | Self::InvalidClientTokenId
             | Self::SignatureDoesNotMatch
             | Self::RequestExpired
-            | Self::AccessDenied => StatusCode::FORBIDDEN,
+            | Self::AccessDenied
+            | Self::PurgeQueueInProgress
+            | Self::OverLimit => StatusCode::FORBIDDEN,
+            Self::ResourceNotFound => StatusCode::NOT_FOUND,
             Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::InternalFailure => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,

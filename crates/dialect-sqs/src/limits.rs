@@ -55,6 +55,10 @@ pub const PURGE_PAUSE_MS: u64 = 60_000;
 pub const NAME_PAUSE_MS: u64 = 60_000;
 /// Statements of a queue's permissions.
 pub const PERMISSIONS_MAX: usize = 7;
+/// Messages that a move task moves per second at most, when it is told a rate.
+pub const MOVE_RATE_MAX: i64 = 500;
+/// Move tasks of a queue that are listed.
+pub const TASKS_LISTED_MAX: i64 = 10;
 /// How far a signature's time may be from the broker's, milliseconds: AWS allows 5 minutes, and botocore's retry after a
 /// skewed clock counts on the error.
 pub const CLOCK_SKEW_MS_MAX: u64 = 300_000;

@@ -13,6 +13,9 @@ use crate::message::mix;
 const FORM: u8 = 1;
 const LEN: usize = 37;
 
+/// Stands in handles that do not say when they were received.
+pub(crate) const UNKNOWN: Time = Time(0);
+
 /// The handle of a delivery that was received at a time.
 pub(crate) fn encode(at: DeliveryRef, received_at: Time, account: &str, out: &mut String) {
     let mut bytes = [0_u8; LEN];

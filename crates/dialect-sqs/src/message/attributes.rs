@@ -89,7 +89,7 @@ fn attribute<'a>(name: &'a str, value: &'a AttributeValue<'a>) -> Result<Attribu
     };
     if value.is_empty() {
         return Err(invalid(format!(
-            "The message attribute '{name}' must contain a non-empty message attribute value for message attribute type '{data_type}'."
+            "Message (user) attribute '{name}' must contain a non-empty value of type '{base}'."
         )));
     }
     if base == "Number" && !is_number(&value) {
@@ -221,8 +221,8 @@ mod tests {
         for (json, part) in [
             (r#"{"a":{"StringValue":"x"}}"#, "non-empty message attribute type"),
             (r#"{"a":{"DataType":"Text","StringValue":"x"}}"#, "invalid message attribute type"),
-            (r#"{"a":{"DataType":"String"}}"#, "non-empty message attribute value"),
-            (r#"{"a":{"DataType":"String","StringValue":""}}"#, "non-empty message attribute value"),
+            (r#"{"a":{"DataType":"String"}}"#, "non-empty value"),
+            (r#"{"a":{"DataType":"String","StringValue":""}}"#, "non-empty value"),
             (r#"{"a":{"DataType":"String","BinaryValue":"AA=="}}"#, "must use field 'String'"),
             (r#"{"a":{"DataType":"Binary","StringValue":"x"}}"#, "must use field 'Binary'"),
             (r#"{"a":{"DataType":"Number","StringValue":"x"}}"#, "to a number"),

@@ -211,8 +211,30 @@ fn foreign<'a>(name: &'a [u8], value: ValueRef<'a>) -> Option<Attribute<'a>> {
         ValueRef::F32(float) => ("Number", owned(float.to_string())),
         ValueRef::F64(float) => ("Number", owned(float.to_string())),
         ValueRef::U64(number) => ("Number", owned(number.to_string())),
+        ValueRef::Decimal { scale, value } => ("Number", owned(decimal(scale, value))),
         ValueRef::Timestamp(ms) => ("Number", owned(ms.to_string())),
         other => ("Number", owned(other.as_i64()?.to_string())),
     };
     (!value.is_empty()).then_some(Attribute { name, data_type, value })
+}
+
+/// `value` / 10^`scale` with all its digits.
+fn decimal(scale: u8, value: i32) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    let digits = format!("{:0>width$}", value.unsigned_abs(), width = usize::from(scale) + 1);
+    let (whole, fraction) = digits.split_at(digits.len().saturating_sub(usize::from(scale)));
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_keep_their_digits() {
+        for (scale, value, text) in [(0, 7, "7"), (1, -25, "-2.5"), (3, 5, "0.005"), (2, 100, "1.00")] {
+            assert_eq!(decimal(scale, value), text);
+        }
+    }
 }

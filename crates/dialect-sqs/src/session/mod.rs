@@ -7,14 +7,17 @@
 //! request ─▶ begin ─▶ act ──Done──▶ response          send.rs      SendMessage(Batch)
 //!              ▲       ├──Wait──▶ event … ─▶ response  receive.rs   ReceiveMessage
 //!              └─LookUp┘                               settle.rs    Delete…, ChangeMessageVisibility(Batch)
-//!                                                      queues.rs    queues, attributes, tags
+//!                                                      queues.rs    queues, attributes, tags; permissions.rs
+//!                                                      tasks.rs     moving dead letters back
 //! ```
 
 mod facts;
+mod permissions;
 mod queues;
 mod receive;
 mod send;
 mod settle;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,6 +132,7 @@ enum State {
     Receive(receive::Receiving),
     Settle(settle::Settling),
     Queue(queues::Asking),
+    Task(tasks::Asking),
     /// The peer went away.
     Abandoned,
 }
@@ -335,7 +339,7 @@ impl SqsSession {
                 Some(response) => return out.response = Some(response),
                 None => State::Settle(settling),
             },
-            State::Queue(asking) => {
+            state @ (State::Queue(_) | State::Task(_)) => {
                 let endpoint = self.endpoint(&open.request);
                 let mut cx = Cx {
                     now,
@@ -347,7 +351,12 @@ impl SqsSession {
                     call: self.calls,
                     requests: &mut out.requests,
                 };
-                match asking.event(event, &open.request, &mut cx) {
+                let step = match state {
+                    State::Task(asking) => asking.event(event, &mut cx),
+                    State::Queue(asking) => asking.event(event, &open.request, &mut cx),
+                    other => Ok(Step::Wait(other)),
+                };
+                match step {
                     Ok(Step::Done(response)) => return out.response = Some(response),
                     Ok(Step::Wait(state)) => state,
                     Err(error) => return out.response = Some(open.answer.error(&error)),
@@ -423,6 +432,9 @@ fn act<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, Stop> {
         "DeleteMessageBatch" => settle::delete_batch(call, cx),
         "ChangeMessageVisibility" => settle::change(call, cx),
         "ChangeMessageVisibilityBatch" => settle::change_batch(call, cx),
+        "StartMessageMoveTask" => tasks::start(call, cx),
+        "CancelMessageMoveTask" => tasks::cancel(call, cx),
+        "ListMessageMoveTasks" => tasks::list(call, cx),
         _ => queues::act(call, cx),
     }
 }

@@ -7,7 +7,7 @@ use baton_model::event::QueueInfo;
 use baton_model::request::CatalogOp;
 use baton_model::{Event, Name, QueuePolicy, RefusalCode, Reply, Request};
 
-use super::{Cx, State, Step, Stop};
+use super::{Cx, State, Step, Stop, permissions};
 use crate::attributes;
 use crate::error::{Kind, SqsError};
 use crate::input::{
@@ -50,6 +50,8 @@ pub(super) enum Change {
     Tag,
     Untag,
     Purge,
+    AddPermission,
+    RemovePermission,
 }
 
 /// Queues asked for at once when sources of dead letters are looked for.
@@ -93,6 +95,8 @@ pub(super) fn act<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, Stop>
         "PurgeQueue" => look(call, cx, Asking::Read(Change::Purge))?,
         "ListQueueTags" => look(call, cx, Asking::Tags)?,
         "TagQueue" => look(call, cx, Asking::Read(Change::Tag))?,
+        "AddPermission" => look(call, cx, Asking::Read(Change::AddPermission))?,
+        "RemovePermission" => look(call, cx, Asking::Read(Change::RemovePermission))?,
         "UntagQueue" => look(call, cx, Asking::Read(Change::Untag))?,
         other => {
             let text = format!("The action {other} is not valid for this endpoint.");
@@ -266,7 +270,7 @@ impl Asking {
                 writer.map("Tags", "Tag", "Key", attributes::tags(&info.policy));
                 Ok(Step::Done(cx.answer.done(writer)))
             }
-            (Self::Read(change), Reply::Queue { info, .. }) => change.apply(&call, *info, cx),
+            (Self::Read(change), Reply::Queue { info, .. }) => change.apply(&call, &info, cx),
             (Self::Delete(name), _) => {
                 if !cx.options.relaxed {
                     // Not waited for: its token is no request's.
@@ -303,8 +307,8 @@ fn show<'a>(call: &'a Call<'a>, info: &QueueInfo, cx: &Cx<'_>) -> Result<Step, S
 
 impl Change {
     /// Changes the policy that was read, and asks for the changed one to be put in its place.
-    fn apply<'a>(self, call: &'a Call<'a>, info: QueueInfo, cx: &mut Cx<'_>) -> Result<Step, SqsError> {
-        let (name, mut policy) = (info.name, info.policy);
+    fn apply<'a>(self, call: &'a Call<'a>, info: &QueueInfo, cx: &mut Cx<'_>) -> Result<Step, SqsError> {
+        let (name, mut policy) = (info.name.clone(), info.policy.clone());
         let action = match self {
             Self::Attributes => {
                 let input: SetQueueAttributes<'_> = call.input()?;
@@ -322,6 +326,14 @@ impl Change {
                 let keys = input.tag_keys.unwrap_or_default();
                 keys.iter().for_each(|key| attributes::remove_tag(&mut policy, key));
                 "UntagQueue"
+            }
+            Self::AddPermission => {
+                permissions::add(info, &mut policy, &call.input()?, cx.options)?;
+                "AddPermission"
+            }
+            Self::RemovePermission => {
+                permissions::remove(&mut policy, &call.input()?)?;
+                "RemovePermission"
             }
             Self::Purge => return purge(name, policy, cx),
         };

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_dialect::http::HttpOutput;
+use baton_model::event::DeathReason;
 use baton_model::request::{Fetch, FetchSelect, LeaseMode, Settle};
 use baton_model::{Delivery, Event, LinkId, Name, Outcome, Request, Time};
 use bytes::Bytes;
@@ -22,6 +23,8 @@ use crate::wire::{Call, Record, Text};
 #[derive(Debug)]
 pub(super) struct Receiving {
     fifo: bool,
+    /// A repetition must give the same receipts.
+    repeatable: bool,
     shown: Shown,
 }
 
@@ -73,20 +76,24 @@ pub(super) fn receive<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, S
             return Err(SqsError::value(&s.to_string(), "WaitTimeSeconds", &reason).into());
         }
     };
-    attempt_id(&input, fifo)?;
+    let select = match attempt_id(&input, fifo)? {
+        Some(id) => FetchSelect::Attempt(Name::new(id)),
+        None => FetchSelect::Next,
+    };
+    let repeatable = select != FetchSelect::Next;
     let shown = Shown::read(&input)?;
     let fetch = Fetch {
         token: cx.token(0),
         link: LinkId(0),
         queue: Name::new(queue),
-        select: FetchSelect::Next,
+        select,
         count_max: u32::try_from(count).unwrap_or(1),
         lease: LeaseMode::Timed(lease_ms),
         wait_until: (wait_ms > 0).then(|| cx.now.after_ms(wait_ms)),
         label: Name::const_new("sqs"),
     };
     cx.requests.push(Request::Fetch(Box::new(fetch)));
-    Ok(Step::Wait(State::Receive(Receiving { fifo, shown })))
+    Ok(Step::Wait(State::Receive(Receiving { fifo, repeatable, shown })))
 }
 
 /// A visibility timeout in milliseconds.
@@ -98,15 +105,15 @@ pub(super) fn visibility_ms(seconds: i64, parameter: &str) -> Result<u64, SqsErr
     Ok(u64::try_from(seconds).unwrap_or_default() * 1_000)
 }
 
-fn attempt_id(input: &ReceiveMessage<'_>, fifo: bool) -> Result<(), SqsError> {
+fn attempt_id<'a>(input: &'a ReceiveMessage<'_>, fifo: bool) -> Result<Option<&'a str>, SqsError> {
     let parameter = "ReceiveRequestAttemptId";
     match input.receive_request_attempt_id.as_deref() {
-        None => Ok(()),
+        None => Ok(None),
         Some(id) if !fifo => {
-            let reason = "The request includes a parameter that is not valid for this queue type.";
+            let reason = "The request include parameter that is not valid for this queue type.";
             Err(SqsError::value(id, parameter, reason))
         }
-        Some(id) if super::send::is_id(id) => Ok(()),
+        Some(id) if super::send::is_id(id) => Ok(Some(id)),
         Some(id) => {
             let reason = "ReceiveRequestAttemptId can only include alphanumeric and punctuation characters. 1 to 128 in length.";
             Err(SqsError::value(id, parameter, reason))
@@ -201,7 +208,8 @@ impl Receiving {
     fn message(&self, writer: &mut Record, now: Time, delivery: &Delivery, options: &SqsOptions) {
         let received = message::received(delivery);
         let mut handle = String::with_capacity(52);
-        receipt::encode(delivery.at, now, &options.account_id, &mut handle);
+        let received_at = if self.repeatable { receipt::UNKNOWN } else { now };
+        receipt::encode(delivery.at, received_at, &options.account_id, &mut handle);
         writer.text("MessageId", &message_id(delivery.id));
         writer.text("ReceiptHandle", &handle);
         writer.text("MD5OfBody", &hex(&received.body_md5));
@@ -251,7 +259,12 @@ impl Receiving {
                 "MessageGroupId" => received.group?.to_owned(),
                 "AWSTraceHeader" => received.trace?.to_owned(),
                 "DeadLetterQueueSourceArn" => {
-                    names::arn(options, &delivery.overlay.as_ref()?.deaths.first()?.queue)
+                    let death = delivery.overlay.as_ref()?.deaths.first()?;
+                    // What an operator or a move task brought here did not die.
+                    if death.reason == DeathReason::Operator {
+                        return None;
+                    }
+                    names::arn(options, &death.queue)
                 }
                 _ => return None,
             })

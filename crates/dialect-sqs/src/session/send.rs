@@ -59,6 +59,12 @@ pub(super) fn batch<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, Sto
         );
         return Err(SqsError::new(Kind::BatchRequestTooLong, text).into());
     }
+    if entries.iter().any(|entry| entry.message_body.is_none()) {
+        return Err(SqsError::missing("SendMessageBatchRequestEntry.MessageBody").into());
+    }
+    if facts.fifo {
+        check_fifo(entries, &facts)?;
+    }
     let mut sending = Sending {
         batch: true,
         fifo: facts.fifo,
@@ -81,6 +87,20 @@ pub(super) fn batch<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, Sto
         return Ok(Step::Done(sending.answer(cx.answer)));
     }
     Ok(Step::Wait(State::Send(sending)))
+}
+
+const NO_DEDUP_ID: &str = "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly";
+
+/// What an entry lacks that orders or tells it apart refuses the whole batch: the others must not overtake it.
+fn check_fifo(entries: &[SendMessage<'_>], facts: &Facts) -> Result<(), SqsError> {
+    if entries.iter().any(|entry| entry.message_group_id.is_none()) {
+        let text = "The request must contain the parameter MessageGroupId.";
+        return Err(SqsError::new(Kind::InvalidParameterValue, text));
+    }
+    if !facts.dedup_by_body && entries.iter().any(|entry| entry.message_deduplication_id.is_none()) {
+        return Err(SqsError::new(Kind::InvalidParameterValue, NO_DEDUP_ID));
+    }
+    Ok(())
 }
 
 /// What counts against the size of a batch before anything is checked.
@@ -177,7 +197,7 @@ fn ids(body: &str, input: &SendMessage<'_>, facts: &Facts) -> Result<(Option<Nam
     let dedup = id(&input.message_deduplication_id, "MessageDeduplicationId")?;
     if !facts.fifo {
         if let Some(dedup) = dedup {
-            let reason = "The request includes a parameter that is not valid for this queue type.";
+            let reason = "The request include parameter that is not valid for this queue type.";
             return Err(SqsError::value(&dedup, "MessageDeduplicationId", reason));
         }
         return Ok((group, None));
@@ -187,12 +207,7 @@ fn ids(body: &str, input: &SendMessage<'_>, facts: &Facts) -> Result<(Option<Nam
     }
     let dedup = match dedup {
         None if facts.dedup_by_body => Some(Name::from(hex(&Sha256::digest(body.as_bytes())))),
-        None => {
-            return Err(SqsError::new(
-                Kind::InvalidParameterValue,
-                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
-            ));
-        }
+        None => return Err(SqsError::new(Kind::InvalidParameterValue, NO_DEDUP_ID)),
         dedup => dedup,
     };
     Ok((group, dedup))

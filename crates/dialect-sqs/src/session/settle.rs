@@ -181,7 +181,8 @@ fn check(
         Action::Change => {
             let seconds = input.visibility_timeout.ok_or_else(|| SqsError::missing("VisibilityTimeout"))?;
             let lease_ms = visibility_ms(seconds, "VisibilityTimeout")?;
-            let whole_ms = cx.now.since_ms(received_at).saturating_add(lease_ms);
+            let held_ms = if received_at == receipt::UNKNOWN { 0 } else { cx.now.since_ms(received_at) };
+            let whole_ms = held_ms.saturating_add(lease_ms);
             if i64::try_from(whole_ms / 1_000).is_ok_and(|whole_s| whole_s > VISIBILITY_S_MAX) {
                 let reason = format!(
                     "Total VisibilityTimeout for the message is beyond the limit [{VISIBILITY_S_MAX} seconds]"

@@ -169,8 +169,15 @@ impl Protocol {
     pub fn error(self, error: &SqsError, request_id: &str) -> Response<Bytes> {
         let shown = error.kind.shown();
         let fault = if error.kind.is_sender_fault() { "Sender" } else { "Receiver" };
-        let mut response =
-            self.response(writer::error(self, &shown, fault, &error.text, request_id), request_id);
+        let text = match (self, error.kind) {
+            // The older protocol has older words for it.
+            (Self::Query, Kind::QueueDoesNotExist) => {
+                "The specified queue does not exist for this wsdl version."
+            }
+            _ => &error.text,
+        };
+        let body = writer::error(self, &shown, fault, text, request_id);
+        let mut response = self.response(body, request_id);
         *response.status_mut() = shown.status;
         if self != Self::Query
             && let Ok(code) = HeaderValue::from_str(&format!("{};{fault}", shown.query))

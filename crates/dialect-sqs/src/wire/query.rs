@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use crate::error::{Kind, SqsError};
 use crate::limits::{PARAMETER_DEPTH_MAX, PARAMETERS_MAX};
 
-/// How a parameter of the Query protocol is shaped.
+/// How a parameter of the Query protocol is shaped. Lists and maps are called by one of their members; some clients call them
+/// as the JSON protocol does.
 enum Shape {
     /// Text.
     Plain,
@@ -35,21 +36,26 @@ fn shape(name: &str) -> Shape {
         | "WaitTimeSeconds"
         | "MaxResults"
         | "MaxNumberOfMessagesPerSecond" => Shape::Number,
-        "AttributeName" => Shape::List("AttributeNames"),
-        "MessageSystemAttributeName" => Shape::List("MessageSystemAttributeNames"),
-        "MessageAttributeName" => Shape::List("MessageAttributeNames"),
-        "TagKey" => Shape::List("TagKeys"),
-        "AWSAccountId" => Shape::List("AWSAccountIds"),
-        "ActionName" => Shape::List("Actions"),
+        "AttributeName" | "AttributeNames" => Shape::List("AttributeNames"),
+        "MessageSystemAttributeName" | "MessageSystemAttributeNames" => {
+            Shape::List("MessageSystemAttributeNames")
+        }
+        "MessageAttributeName" | "MessageAttributeNames" => Shape::List("MessageAttributeNames"),
+        "TagKey" | "TagKeys" => Shape::List("TagKeys"),
+        "AWSAccountId" | "AWSAccountIds" => Shape::List("AWSAccountIds"),
+        "ActionName" | "Actions" => Shape::List("Actions"),
         "StringListValue" => Shape::List("StringListValues"),
         "BinaryListValue" => Shape::List("BinaryListValues"),
-        "SendMessageBatchRequestEntry"
+        "Entries"
+        | "SendMessageBatchRequestEntry"
         | "DeleteMessageBatchRequestEntry"
         | "ChangeMessageVisibilityBatchRequestEntry" => Shape::Structures("Entries"),
-        "Attribute" => Shape::Map("Attributes", "Name", "Value"),
-        "MessageAttribute" => Shape::Map("MessageAttributes", "Name", "Value"),
-        "MessageSystemAttribute" => Shape::Map("MessageSystemAttributes", "Name", "Value"),
-        "Tag" => Shape::Map("Tags", "Key", "Value"),
+        "Attribute" | "Attributes" => Shape::Map("Attributes", "Name", "Value"),
+        "MessageAttribute" | "MessageAttributes" => Shape::Map("MessageAttributes", "Name", "Value"),
+        "MessageSystemAttribute" | "MessageSystemAttributes" => {
+            Shape::Map("MessageSystemAttributes", "Name", "Value")
+        }
+        "Tag" | "Tags" => Shape::Map("Tags", "Key", "Value"),
         _ => Shape::Plain,
     }
 }
