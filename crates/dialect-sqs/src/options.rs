@@ -17,6 +17,8 @@ pub struct SqsOptions {
     pub guest: Option<Name>,
     /// The namespace that queue names are in.
     pub namespace: Name,
+    /// Signatures must be of about now. Not where a test moves the broker's clock and not the client's.
+    pub check_time: bool,
     /// Purging and creating after deleting need no waiting. For tests.
     pub relaxed: bool,
 }
@@ -29,6 +31,7 @@ impl Default for SqsOptions {
             keys: BTreeMap::new(),
             guest: Some(Name::const_new("guest")),
             namespace: Name::const_new("/"),
+            check_time: true,
             relaxed: false,
         }
     }

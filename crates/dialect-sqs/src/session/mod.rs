@@ -35,6 +35,7 @@ use crate::limits::{BODY_BYTES_MAX, FACTS_MAX, LOOKUPS_MAX};
 use crate::message::{mix, uuid};
 use crate::names;
 use crate::options::SqsOptions;
+use crate::sigv4::{self, Scope, Verifier, View};
 use crate::wire::{self, Call, Protocol, Text, Writer};
 
 pub(crate) use facts::Facts;
@@ -86,6 +87,7 @@ pub struct SqsSession {
     /// Requests so far: the number of the open one.
     calls: u64,
     facts: BTreeMap<Name, Facts>,
+    verifier: Verifier,
     open: Option<Open>,
 }
 
@@ -232,12 +234,34 @@ impl SqsSession {
             entropy: context.entropy,
             calls: 0,
             facts: BTreeMap::new(),
+            verifier: Verifier::default(),
             open: None,
         }
     }
 
     fn request_id(&self) -> String {
         uuid(mix(self.entropy ^ self.calls), mix(self.entropy.rotate_left(32).wrapping_add(self.calls)))
+    }
+
+    /// Whose rights a request has: those of the user that its access key belongs to. Without configured keys there may be a guest,
+    /// whose requests must name a key too, whichever: no page in a browser can make such a request unasked.
+    fn authenticate(&mut self, now: Time, request: &HttpRequest) -> Result<Name, SqsError> {
+        if self.options.keys.is_empty()
+            && let Some(guest) = &self.options.guest
+        {
+            let signed = request.header("authorization").is_some_and(|value| value.starts_with("AWS"))
+                || request.query().contains("X-Amz-Credential=");
+            let foreign = request.head.headers.contains_key("origin");
+            return if signed && !foreign { Ok(guest.clone()) } else { Err(sigv4::missing()) };
+        }
+        let scope = Scope {
+            region: &self.options.region,
+            service: "sqs",
+            normalize: true,
+            check_time: self.options.check_time,
+        };
+        let key = self.verifier.verify(&View::of(request), &self.options.keys, scope, now)?;
+        Ok(key.user.clone())
     }
 
     /// Begins an action, or begins it anew with more knowledge.
@@ -372,15 +396,9 @@ impl HttpSession for SqsSession {
     fn request(&mut self, now: Time, request: HttpRequest, out: &mut HttpOutput) {
         self.calls += 1;
         let answer = Answer { protocol: Call::protocol(&request.head), request_id: self.request_id() };
-        let user = match &self.options.guest {
-            Some(guest) if self.options.keys.is_empty() => guest.clone(),
-            _ => {
-                let error = SqsError::new(
-                    Kind::InvalidClientTokenId,
-                    "The security token included in the request is invalid.",
-                );
-                return out.response = Some(answer.error(&error));
-            }
+        let user = match self.authenticate(now, &request) {
+            Ok(user) => user,
+            Err(error) => return out.response = Some(answer.error(&error)),
         };
         out.user = Some(user.clone());
         self.run(now, request, answer, user, 0, out);
