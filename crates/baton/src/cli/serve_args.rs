@@ -26,7 +26,7 @@ pub(crate) struct ServeArgs {
     /// Address for AMQP, or `off` [default: 127.0.0.1:5672]; port 0 picks a free one
     #[arg(long, value_name = "ADDR:PORT", env = "BATON_AMQP_LISTEN", hide_env_values = true)]
     pub amqp_listen: Option<String>,
-    /// Address for HTTP: admin API, metrics, health; or `off` [default: 127.0.0.1:9324]
+    /// Address for HTTP: SQS, admin API, metrics, health; or `off` [default: 127.0.0.1:9324]
     #[arg(long, value_name = "ADDR:PORT", env = "BATON_HTTP_LISTEN", hide_env_values = true)]
     pub http_listen: Option<String>,
     /// Serve addresses other than loopback without TLS
@@ -38,6 +38,15 @@ pub(crate) struct ServeArgs {
     /// TLS private key, PEM
     #[arg(long, value_name = "FILE", env = "BATON_TLS_KEY", hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
+    /// The account that SQS queues belong to, twelve digits [default: 000000000000]
+    #[arg(long, value_name = "DIGITS", env = "BATON_SQS_ACCOUNT_ID", hide_env_values = true)]
+    pub sqs_account_id: Option<String>,
+    /// The region of the SQS endpoint [default: us-east-1]
+    #[arg(long, value_name = "NAME", env = "BATON_SQS_REGION", hide_env_values = true)]
+    pub sqs_region: Option<String>,
+    /// SQS without the pauses after purging and deleting a queue; for your tests
+    #[arg(long, env = "BATON_SQS_RELAXED", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub sqs_relaxed: bool,
     /// Write pid and endpoints here, as JSON, once all listen; removed at the end
     #[arg(long, value_name = "FILE", env = "BATON_READY_FILE", hide_env_values = true)]
     pub ready_file: Option<PathBuf>,

@@ -19,6 +19,7 @@ pub(crate) struct FileConfig {
     pub log: LogFile,
     pub journal: JournalFile,
     pub limits: LimitsFile,
+    pub sqs: SqsFile,
     pub users: BTreeMap<String, UserFile>,
 }
 
@@ -59,6 +60,28 @@ pub(crate) struct LimitsFile {
     pub connections_max: Option<u64>,
     pub memory_bytes_max: Option<u64>,
     pub disk_free_bytes_min: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SqsFile {
+    pub account_id: Option<String>,
+    pub region: Option<String>,
+    pub namespace: Option<String>,
+    pub relaxed: Option<bool>,
+    pub access_keys: BTreeMap<String, AccessKeyFile>,
+}
+
+/// An access key, by its id.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccessKeyFile {
+    /// What requests are signed with.
+    pub secret: String,
+    /// Of temporary credentials: must come with each request.
+    pub session_token: Option<String>,
+    /// Whose permissions requests have; left out where there are no users: `guest`.
+    pub user: Option<String>,
 }
 
 /// A user.

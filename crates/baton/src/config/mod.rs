@@ -6,13 +6,14 @@ pub(crate) mod file;
 pub(crate) mod resolve;
 pub(crate) mod show;
 pub(crate) mod source;
+mod sqs;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub(crate) use source::{Flags, Source, Sourced};
 
-use file::UserFile;
+use file::{AccessKeyFile, UserFile};
 
 /// Where the configuration file is looked for when none is named; the first that exists is used.
 pub(crate) const FILES: [&str; 2] = ["./baton.toml", "/etc/baton/baton.toml"];
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub journal: Journal,
     /// Limits.
     pub limits: Limits,
+    /// Amazon SQS.
+    pub sqs: Sqs,
     /// Users. Empty: `guest` with the password `guest`, from loopback.
     pub users: Vec<(String, UserFile)>,
 }
@@ -55,6 +58,21 @@ pub(crate) struct Listen {
     pub http: Sourced<Listener>,
     /// Addresses other than loopback may be served without TLS.
     pub allow_plaintext: Sourced<bool>,
+}
+
+/// Amazon SQS.
+#[derive(Clone, Debug)]
+pub(crate) struct Sqs {
+    /// The account that queues belong to.
+    pub account_id: Sourced<String>,
+    /// The region of the endpoint.
+    pub region: Sourced<String>,
+    /// The namespace that queues are in.
+    pub namespace: Sourced<String>,
+    /// No pauses after purging and deleting.
+    pub relaxed: Sourced<bool>,
+    /// By id. Empty, without users: any key is accepted.
+    pub access_keys: Vec<(String, AccessKeyFile)>,
 }
 
 /// One listener.

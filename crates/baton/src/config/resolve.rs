@@ -55,7 +55,9 @@ pub(crate) fn merge(flags: &Flags, path: Option<PathBuf>, file: FileConfig) -> R
     let args = &flags.args;
     let merge = Merge { flags };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let users: Vec<_> = file.users.clone().into_iter().collect();
     let config = Config {
+        sqs: super::sqs::merge(&merge, file.sqs.clone(), &users)?,
         listen: merge.listen(&file)?,
         tls: merge.tls(&file)?,
         log: merge.log(&file)?,
@@ -84,15 +86,16 @@ pub(crate) fn merge(flags: &Flags, path: Option<PathBuf>, file: FileConfig) -> R
         )?,
         test_clock: merge.switch("test-clock", args.test_clock, "test_clock", file.test_clock),
         namespaces: only_file("namespaces", file.namespaces, Vec::new()),
-        users: file.users.into_iter().collect(),
+        users,
         file: path,
     };
     ranges(&config)?;
     Ok(config)
 }
 
-struct Merge<'a> {
-    flags: &'a Flags,
+/// Merges single values.
+pub(super) struct Merge<'a> {
+    pub(super) flags: &'a Flags,
 }
 
 impl Merge<'_> {
@@ -111,11 +114,17 @@ impl Merge<'_> {
     }
 
     /// A switch can be turned on by its flag, and on or off by the file.
-    fn switch(&self, flag: &str, given: bool, key: &'static str, file: Option<bool>) -> Sourced<bool> {
+    pub(super) fn switch(
+        &self,
+        flag: &str,
+        given: bool,
+        key: &'static str,
+        file: Option<bool>,
+    ) -> Sourced<bool> {
         self.plain(flag, given.then_some(true), key, file, false)
     }
 
-    fn word<T>(
+    pub(super) fn word<T>(
         &self,
         flag: &str,
         given: &Option<String>,
@@ -280,7 +289,7 @@ fn limits(file: &FileConfig) -> Limits {
     }
 }
 
-fn only_file<T>(key: &'static str, file: Option<T>, default: T) -> Sourced<T> {
+pub(super) fn only_file<T>(key: &'static str, file: Option<T>, default: T) -> Sourced<T> {
     match file {
         Some(value) => Sourced { value, source: Source::File(key) },
         None => Sourced { value: default, source: Source::Default },
@@ -347,6 +356,10 @@ fn ranges(config: &Config) -> Result<(), String> {
         if limit.value == 0 {
             return Err(format!("{}: 0 would refuse everything; leave it out for the default", limit.source));
         }
+    }
+    let sqs = &config.sqs.namespace;
+    if sqs.value != "default" && sqs.value != "/" && !config.namespaces.value.contains(&sqs.value) {
+        return Err(format!("{}: there is no namespace {:?}; add it to `namespaces`", sqs.source, sqs.value));
     }
     for name in &config.namespaces.value {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {

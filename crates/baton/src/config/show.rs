@@ -43,8 +43,30 @@ pub(crate) fn effective(config: &Config) -> String {
     line(out, "connections_max", &config.limits.connections_max, ToString::to_string);
     line(out, "memory_bytes_max", &config.limits.memory_bytes_max, ToString::to_string);
     line(out, "disk_free_bytes_min", &config.limits.disk_free_bytes_min, ToString::to_string);
+    sqs(out, config);
     users(out, config);
     text
+}
+
+fn sqs(out: &mut String, config: &Config) {
+    let sqs = &config.sqs;
+    out.push_str("\n[sqs]\n");
+    line(out, "account_id", &sqs.account_id, |id| quoted(id));
+    line(out, "region", &sqs.region, |region| quoted(region));
+    line(out, "namespace", &sqs.namespace, |namespace| quoted(namespace));
+    line(out, "relaxed", &sqs.relaxed, ToString::to_string);
+    if sqs.access_keys.is_empty() && config.users.is_empty() {
+        out.push_str("# no access keys: any key is accepted and is guest's, from this machine only\n");
+    }
+    for (id, key) in &sqs.access_keys {
+        out.push_str(&format!("\n[sqs.access_keys.{}]\nsecret = \"…\"  # hidden\n", quoted(id)));
+        if key.session_token.is_some() {
+            out.push_str("session_token = \"…\"  # hidden\n");
+        }
+        if let Some(user) = &key.user {
+            out.push_str(&format!("user = {}\n", quoted(user)));
+        }
+    }
 }
 
 fn users(out: &mut String, config: &Config) {

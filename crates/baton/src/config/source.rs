@@ -56,13 +56,16 @@ pub(crate) struct Flags {
 }
 
 /// Flag, clap's id of it, environment variable.
-const FLAGS: [(&str, &str, &str); 12] = [
+const FLAGS: [(&str, &str, &str); 15] = [
     ("data-dir", "data_dir", "BATON_DATA_DIR"),
     ("amqp-listen", "amqp_listen", "BATON_AMQP_LISTEN"),
     ("http-listen", "http_listen", "BATON_HTTP_LISTEN"),
     ("allow-plaintext", "allow_plaintext", "BATON_ALLOW_PLAINTEXT"),
     ("tls-cert", "tls_cert", "BATON_TLS_CERT"),
     ("tls-key", "tls_key", "BATON_TLS_KEY"),
+    ("sqs-account-id", "sqs_account_id", "BATON_SQS_ACCOUNT_ID"),
+    ("sqs-region", "sqs_region", "BATON_SQS_REGION"),
+    ("sqs-relaxed", "sqs_relaxed", "BATON_SQS_RELAXED"),
     ("ready-file", "ready_file", "BATON_READY_FILE"),
     ("journal-sync", "journal_sync", "BATON_JOURNAL_SYNC"),
     ("worker-threads", "worker_threads", "BATON_WORKER_THREADS"),

@@ -38,9 +38,14 @@ fn usage(config: &Config, name: &str, address: SocketAddr) -> String {
     match name {
         "amqp" => format!("any RabbitMQ client: amqp{secure}://{credentials}@{address}/"),
         _ if address == crate::config::resolve::HTTP_DEFAULT && secure.is_empty() => {
-            "baton queue list; metrics on /metrics".to_owned()
+            format!(
+                "any AWS SDK's SQS client: endpoint http://{address}; baton queue list; metrics on /metrics"
+            )
         }
-        _ => format!("baton queue list --server http{secure}://{address}; metrics on /metrics"),
+        _ => format!(
+            "any AWS SDK's SQS client: endpoint http{secure}://{address}; \
+             baton queue list --server http{secure}://{address}; metrics on /metrics"
+        ),
     }
 }
 

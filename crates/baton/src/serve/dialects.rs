@@ -1,10 +1,11 @@
 //! The dialects that are served. The one file that names them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use baton_dialect::http::HttpDialect;
 use baton_dialect_amqp091::{AmqpSession, SessionOptions};
-use baton_dialect_sqs::{SqsDialect, SqsOptions};
+use baton_dialect_sqs::{AccessKey, SqsDialect, SqsOptions};
 use baton_model::Name;
 use baton_net::SessionFactory;
 
@@ -19,9 +20,35 @@ pub(crate) fn amqp091(config: &Config) -> SessionFactory {
 
 /// What is served on the HTTP port besides the admin API.
 pub(crate) fn http(config: &Config) -> Vec<Arc<dyn HttpDialect>> {
-    let options = SqsOptions {
-        guest: config.users.is_empty().then(|| Name::const_new("guest")),
-        ..SqsOptions::default()
-    };
-    vec![Arc::new(SqsDialect::new(options))]
+    vec![Arc::new(SqsDialect::new(sqs(config)))]
+}
+
+fn sqs(config: &Config) -> SqsOptions {
+    let guest = config.users.is_empty().then(|| Name::const_new("guest"));
+    let keys: BTreeMap<Name, AccessKey> = config
+        .sqs
+        .access_keys
+        .iter()
+        .map(|(id, key)| {
+            let user = key.user.as_deref().map(Name::new).or_else(|| guest.clone()).unwrap_or_default();
+            let (secret, session_token) = (key.secret.clone(), key.session_token.clone());
+            (Name::new(id), AccessKey { secret, session_token, user })
+        })
+        .collect();
+    match (keys.is_empty(), &guest) {
+        (true, Some(_)) => tracing::info!(
+            "SQS accepts any access key from this machine and does not check signatures: no users and no [sqs.access_keys] are configured"
+        ),
+        (true, None) => tracing::warn!("SQS refuses all requests: there are users, but no [sqs.access_keys]"),
+        (false, _) => tracing::info!(keys = keys.len(), "SQS checks signatures"),
+    }
+    SqsOptions {
+        account_id: Name::new(&config.sqs.account_id.value),
+        region: Name::new(&config.sqs.region.value),
+        keys,
+        guest,
+        namespace: Name::new(&config.sqs.namespace.value),
+        check_time: !config.test_clock.value,
+        relaxed: config.sqs.relaxed.value,
+    }
 }
