@@ -1,0 +1,1 @@
+//! Sessions by their bytes: what goes in, and what comes out.
