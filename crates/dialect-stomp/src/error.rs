@@ -6,7 +6,9 @@ use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum WireError {
     /// The first line is no command of the protocol.
-    #[error("unknown command; a frame begins with a command of STOMP 1.0 to 1.2 in capitals, then headers, an empty line, the body and a NUL")]
+    #[error(
+        "unknown command; a frame begins with a command of STOMP 1.0 to 1.2 in capitals, then headers, an empty line, the body and a NUL"
+    )]
     UnknownCommand,
     /// A header line has no colon.
     #[error("a header line has no colon; write name:value")]
@@ -30,7 +32,9 @@ pub enum WireError {
     #[error("no NUL follows the body; content-length must be the body's length in bytes, not in characters")]
     NoNulAfterBody,
     /// The body is larger than allowed.
-    #[error("the body is larger than {max} bytes, the largest message that this broker takes; raise limits.message_bytes_max")]
+    #[error(
+        "the body is larger than {max} bytes, the largest message that this broker takes; raise limits.message_bytes_max"
+    )]
     BodyTooLarge {
         /// Bytes allowed.
         max: u64,

@@ -163,19 +163,17 @@ impl FrameDecoder {
                 Some(_) => return Err(WireError::NoNulAfterBody),
                 None => return Ok(Decoded::Incomplete { used: blank }),
             },
-            Found::Terminated { head, seen } => {
-                match memchr(0, bytes.get(seen..).unwrap_or_default()) {
-                    Some(at) => (head, seen + at - head),
-                    None => {
-                        let max = usize::try_from(self.body_bytes_max).unwrap_or(usize::MAX);
-                        if bytes.len().saturating_sub(head) > max {
-                            return Err(WireError::BodyTooLarge { max: self.body_bytes_max });
-                        }
-                        self.found = Found::Terminated { head, seen: bytes.len() };
-                        return Ok(Decoded::Incomplete { used: blank });
+            Found::Terminated { head, seen } => match memchr(0, bytes.get(seen..).unwrap_or_default()) {
+                Some(at) => (head, seen + at - head),
+                None => {
+                    let max = usize::try_from(self.body_bytes_max).unwrap_or(usize::MAX);
+                    if bytes.len().saturating_sub(head) > max {
+                        return Err(WireError::BodyTooLarge { max: self.body_bytes_max });
                     }
+                    self.found = Found::Terminated { head, seen: bytes.len() };
+                    return Ok(Decoded::Incomplete { used: blank });
                 }
-            }
+            },
             Found::Head { .. } => return Ok(Decoded::Incomplete { used: blank }),
         };
         if body as u64 > self.body_bytes_max {

@@ -7,7 +7,8 @@ use super::{Config, Listener};
 /// # Errors
 /// A sentence that names the listener and both remedies.
 pub(crate) fn safe(config: &Config) -> Result<(), String> {
-    for (name, listener) in [("amqp", &config.listen.amqp), ("http", &config.listen.http)] {
+    let listen = &config.listen;
+    for (name, listener) in [("amqp", &listen.amqp), ("http", &listen.http), ("stomp", &listen.stomp)] {
         let Listener::At(address) = listener.value else { continue };
         if address.ip().is_loopback() {
             continue;

@@ -28,6 +28,7 @@ pub(crate) struct FileConfig {
 pub(crate) struct ListenFile {
     pub amqp: Option<String>,
     pub http: Option<String>,
+    pub stomp: Option<String>,
     pub allow_plaintext: Option<bool>,
 }
 

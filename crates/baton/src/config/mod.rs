@@ -56,6 +56,8 @@ pub(crate) struct Listen {
     pub amqp: Sourced<Listener>,
     /// HTTP.
     pub http: Sourced<Listener>,
+    /// STOMP.
+    pub stomp: Sourced<Listener>,
     /// Addresses other than loopback may be served without TLS.
     pub allow_plaintext: Sourced<bool>,
 }

@@ -17,6 +17,9 @@ use crate::memory;
 pub(crate) const AMQP_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5672);
 /// Where HTTP is served when nobody says.
 pub(crate) const HTTP_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9324);
+/// Where STOMP is served when nobody says.
+pub(crate) const STOMP_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 61613);
 /// Threads when nobody says: more than that only move the bottleneck to the partition, and each one costs memory.
 const WORKER_THREADS_DEFAULT_MAX: usize = 4;
 /// With `sync = "interval"`: what a power failure may cost, against how often the disk works.
@@ -176,6 +179,14 @@ impl Merge<'_> {
                 "listen.http",
                 &file.listen.http,
                 Listener::At(HTTP_DEFAULT),
+                listener,
+            )?,
+            stomp: self.word(
+                "stomp-listen",
+                &args.stomp_listen,
+                "listen.stomp",
+                &file.listen.stomp,
+                Listener::At(STOMP_DEFAULT),
                 listener,
             )?,
             allow_plaintext: self.switch(

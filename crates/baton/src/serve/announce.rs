@@ -37,6 +37,7 @@ fn usage(config: &Config, name: &str, address: SocketAddr) -> String {
     let credentials = if config.users.is_empty() { "guest:guest" } else { "USER:PASSWORD" };
     match name {
         "amqp" => format!("any RabbitMQ client: amqp{secure}://{credentials}@{address}/"),
+        "stomp" => format!("any STOMP client, as {}", credentials.replace(':', " / ")),
         _ if address == crate::config::resolve::HTTP_DEFAULT && secure.is_empty() => {
             format!(
                 "any AWS SDK's SQS client: endpoint http://{address}; baton queue list; metrics on /metrics"
@@ -57,10 +58,15 @@ mod tests {
     #[test]
     fn every_endpoint_shows_how_to_connect() {
         let config = resolve::merge(&Flags::default(), None, file::parse("").unwrap()).unwrap();
-        let all = [("amqp", "127.0.0.1:5672".parse().unwrap()), ("http", "127.0.0.1:4000".parse().unwrap())];
+        let all = [
+            ("amqp", "127.0.0.1:5672".parse().unwrap()),
+            ("http", "127.0.0.1:4000".parse().unwrap()),
+            ("stomp", "127.0.0.1:61613".parse().unwrap()),
+        ];
         let text = text(&config, &all);
         assert!(text.contains("amqp://guest:guest@127.0.0.1:5672/"), "{text}");
         assert!(text.contains("baton queue list --server http://127.0.0.1:4000"), "{text}");
+        assert!(text.contains("stomp 127.0.0.1:61613") && text.contains("guest / guest"), "{text}");
         assert!(text.contains("./baton-data"), "{text}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use baton_dialect::http::HttpDialect;
 use baton_dialect_amqp091::{AmqpSession, SessionOptions};
 use baton_dialect_sqs::{AccessKey, SqsDialect, SqsOptions};
+use baton_dialect_stomp::StompSession;
 use baton_model::Name;
 use baton_net::SessionFactory;
 
@@ -16,6 +17,13 @@ pub(crate) fn amqp091(config: &Config) -> SessionFactory {
     let options =
         SessionOptions { body_bytes_max: config.limits.message_bytes_max.value, ..SessionOptions::default() };
     Arc::new(move |context| Box::new(AmqpSession::new(context, options)))
+}
+
+/// STOMP.
+pub(crate) fn stomp(config: &Config) -> SessionFactory {
+    let options =
+        baton_dialect_stomp::SessionOptions { body_bytes_max: config.limits.message_bytes_max.value };
+    Arc::new(move |context| Box::new(StompSession::new(context, options)))
 }
 
 /// What is served on the HTTP port besides the admin API.

@@ -17,6 +17,7 @@ use crate::output;
 pub(crate) struct Bound {
     amqp: Option<Listener>,
     http: Option<Listener>,
+    stomp: Option<Listener>,
 }
 
 /// Binds what the configuration says. Must be called within a tokio runtime.
@@ -27,9 +28,10 @@ pub(crate) fn bind(config: &Config) -> Result<Bound, Failure> {
     let tls = tls(config)?;
     let bound = Bound {
         amqp: bind_one("amqp", &config.listen.amqp, tls.clone())?,
-        http: bind_one("http", &config.listen.http, tls)?,
+        http: bind_one("http", &config.listen.http, tls.clone())?,
+        stomp: bind_one("stomp", &config.listen.stomp, tls)?,
     };
-    if bound.amqp.is_none() && bound.http.is_none() {
+    if bound.amqp.is_none() && bound.http.is_none() && bound.stomp.is_none() {
         let text = "no address to listen on: turn on a listener, or choose free addresses with --amqp-listen and --http-listen";
         return Err(Failure::new(Exit::Bind, text));
     }
@@ -90,6 +92,9 @@ impl Bound {
             let router = admin.router().layer(map_request(with_peer));
             let dialects = super::dialects::http(config);
             serving.push(listener.serve_http(Arc::clone(hub), router, admin.body_bytes_max(), dialects));
+        }
+        if let Some(listener) = self.stomp {
+            serving.push(listener.serve(Arc::clone(hub), super::dialects::stomp(config)));
         }
         serving
             .into_iter()

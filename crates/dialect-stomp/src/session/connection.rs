@@ -92,7 +92,9 @@ impl StompSession {
     pub(super) fn on_tick(&mut self, now: Time, out: &mut Output) {
         // We are called often. When a call comes very late, time has jumped (a suspended machine, a test clock), and what
         // the peer sent meanwhile may still be unread: it gets its time again.
-        if self.timers.receive_ms > 0 && now.since_ms(self.timers.now) > self.timers.receive_ms.max(self.timers.send_ms) {
+        if self.timers.receive_ms > 0
+            && now.since_ms(self.timers.now) > self.timers.receive_ms.max(self.timers.send_ms)
+        {
             self.timers.last_received = now;
         }
         self.timers.now = now;
@@ -119,27 +121,37 @@ impl StompSession {
     /// CONNECT or STOMP.
     pub(super) fn connect(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<(), Failure> {
         if self.phase != Phase::Stranger {
-            return Err(Failure::new("already connected", "CONNECT was sent before; open another connection"));
+            return Err(Failure::new(
+                "already connected",
+                "CONNECT was sent before; open another connection",
+            ));
         }
         let headers = &frame.headers;
         let Some(version) = Version::negotiate(headers.get(b"accept-version")) else {
-            let asked = String::from_utf8_lossy(headers.get(b"accept-version").unwrap_or_default()).into_owned();
+            let asked =
+                String::from_utf8_lossy(headers.get(b"accept-version").unwrap_or_default()).into_owned();
             return Err(Failure::new(
                 "version not supported",
                 format!("supported versions are {SUPPORTED}; accept-version was '{asked}'"),
             ));
         };
         if frame.command == Command::Stomp && version == Version::V10 {
-            return Err(Failure::new("version not supported", "the command STOMP needs accept-version 1.1 or 1.2"));
+            return Err(Failure::new(
+                "version not supported",
+                "the command STOMP needs accept-version 1.1 or 1.2",
+            ));
         }
         self.version = version;
         self.read_heartbeat(headers.get(b"heart-beat"))?;
         let text = |name: &[u8]| headers.get(name).map(Name::from_utf8_lossy);
         self.client.id = text(b"client-id").unwrap_or_default();
-        self.client.vhost = text(b"host").filter(|host| !host.is_empty()).unwrap_or(Name::const_new(DEFAULT_VHOST));
+        self.client.vhost =
+            text(b"host").filter(|host| !host.is_empty()).unwrap_or(Name::const_new(DEFAULT_VHOST));
         let (user, password) = match (text(b"login"), headers.get(b"passcode")) {
             (None, None) => (Name::const_new(GUEST), Bytes::from_static(GUEST.as_bytes())),
-            (user, password) => (user.unwrap_or_default(), Bytes::copy_from_slice(password.unwrap_or_default())),
+            (user, password) => {
+                (user.unwrap_or_default(), Bytes::copy_from_slice(password.unwrap_or_default()))
+            }
         };
         self.client.user = user.clone();
         self.phase = Phase::Authenticating;
@@ -150,7 +162,8 @@ impl StompSession {
     /// `cx,cy`: what the client can send, and what it wants to get, milliseconds.
     fn read_heartbeat(&mut self, header: Option<&[u8]>) -> Result<(), Failure> {
         let Some(header) = header else { return Ok(()) };
-        let invalid = || Failure::header("heart-beat", header, "two numbers of milliseconds, like 10000,10000");
+        let invalid =
+            || Failure::header("heart-beat", header, "two numbers of milliseconds, like 10000,10000");
         let text = std::str::from_utf8(header).map_err(|_| invalid())?;
         let (can, wants) = text.split_once(',').ok_or_else(invalid)?;
         let number = |text: &str| text.trim().parse::<u32>().map(u64::from).map_err(|_| invalid());
@@ -162,7 +175,12 @@ impl StompSession {
     }
 
     /// The driver or the engine answered a question of the connection itself. Whether frames that wait may go on.
-    pub(super) fn connection_answered(&mut self, token: baton_model::Token, result: Result<Reply, Refusal>, out: &mut Output) {
+    pub(super) fn connection_answered(
+        &mut self,
+        token: baton_model::Token,
+        result: Result<Reply, Refusal>,
+        out: &mut Output,
+    ) {
         match (token, self.phase, result) {
             (AUTHENTICATE, Phase::Authenticating, Ok(reply)) => {
                 if let Reply::Authenticated { user } = reply {

@@ -61,11 +61,7 @@ fn put_ack(writer: &mut FrameWriter<'_>, consumer: ConsumerId, tag: u64) {
 }
 
 /// All that the envelope says, with what happened to the message since.
-pub(super) fn put_message(
-    writer: &mut FrameWriter<'_>,
-    message: &Message,
-    overlay: Option<&Overlay>,
-) {
+pub(super) fn put_message(writer: &mut FrameWriter<'_>, message: &Message, overlay: Option<&Overlay>) {
     let (mut exchange, mut key): (&[u8], &[u8]) = (b"", b"");
     let mut addressed = false;
     let mut group_shown = false;
@@ -105,18 +101,15 @@ pub(super) fn put_message(
 
 fn put_destination(writer: &mut FrameWriter<'_>, exchange: &[u8], key: &[u8], overlay: Option<&Overlay>) {
     let (exchange, key) = match overlay {
-        Some(overlay) => (overlay.exchange.as_bytes(), overlay.keys.first().map_or(&b""[..], |key| key.as_bytes())),
+        Some(overlay) => {
+            (overlay.exchange.as_bytes(), overlay.keys.first().map_or(&b""[..], |key| key.as_bytes()))
+        }
         None => (exchange, key),
     };
     writer.with("destination", |out| put_address(out, exchange, key));
 }
 
-fn put_field(
-    writer: &mut FrameWriter<'_>,
-    tag: Tag,
-    value: ValueRef<'_>,
-    overlay: Option<&Overlay>,
-) {
+fn put_field(writer: &mut FrameWriter<'_>, tag: Tag, value: ValueRef<'_>, overlay: Option<&Overlay>) {
     let name: &[u8] = match tag {
         Tag::ContentType => b"content-type",
         Tag::ContentEncoding => b"content-encoding",

@@ -72,7 +72,9 @@ impl Destination {
             };
         }
         if text_str.starts_with("/temp-topic/") || text_str.starts_with("/dsub/") {
-            return Err(invalid("it is not offered; for durable subscriptions see the headers id and durable"));
+            return Err(invalid(
+                "it is not offered; for durable subscriptions see the headers id and durable",
+            ));
         }
         if text_str.starts_with('/') {
             return Err(Failure::new(
@@ -148,7 +150,8 @@ pub(super) fn put_part(out: &mut BytesMut, part: &[u8]) {
     for byte in part {
         match byte {
             b'/' | b'%' | b'\\' | b':' | 0..=0x20 | 0x7f.. => {
-                let digit = |nibble: u8| b"0123456789ABCDEF".get(usize::from(nibble)).copied().unwrap_or(b'0');
+                let digit =
+                    |nibble: u8| b"0123456789ABCDEF".get(usize::from(nibble)).copied().unwrap_or(b'0');
                 out.put_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
             }
             byte => out.put_u8(*byte),
@@ -191,7 +194,9 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused_with_a_reason() {
-        for text in ["", "/queue/", "/exchange/", "/exchange//k", "/nonsense/a", "/temp-topic/a", "/queue/%FF"] {
+        for text in
+            ["", "/queue/", "/exchange/", "/exchange//k", "/nonsense/a", "/temp-topic/a", "/queue/%FF"]
+        {
             assert!(Destination::parse(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Destination::parse(&[b'a'; 256]).is_err());

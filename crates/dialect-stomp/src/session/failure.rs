@@ -68,7 +68,10 @@ fn word(code: RefusalCode) -> &'static str {
         | RefusalCode::ExchangeMismatch
         | RefusalCode::LeaseLost
         | RefusalCode::Invalid => "precondition_failed",
-        RefusalCode::QueueFull | RefusalCode::MessageTooLarge | RefusalCode::DiskFull => "resource_error",
+        RefusalCode::QueueFull
+        | RefusalCode::MessageTooLarge
+        | RefusalCode::DiskFull
+        | RefusalCode::MemoryFull => "resource_error",
         RefusalCode::Unsupported => "not_implemented",
         RefusalCode::Unavailable => "internal_error",
     }
@@ -99,6 +102,7 @@ mod tests {
             (RefusalCode::QueueFull, "resource_error"),
             (RefusalCode::MessageTooLarge, "resource_error"),
             (RefusalCode::DiskFull, "resource_error"),
+            (RefusalCode::MemoryFull, "resource_error"),
             (RefusalCode::Unsupported, "not_implemented"),
             (RefusalCode::Unavailable, "internal_error"),
         ] {

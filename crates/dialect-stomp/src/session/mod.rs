@@ -286,6 +286,10 @@ impl Session for StompSession {
 
     fn describe(&self) -> String {
         let Client { user, vhost, id } = &self.client;
-        format!("STOMP {} {} user '{user}' vhost '{vhost}' client '{id}'", self.version.as_str(), self.context.peer)
+        format!(
+            "STOMP {} {} user '{user}' vhost '{vhost}' client '{id}'",
+            self.version.as_str(),
+            self.context.peer
+        )
     }
 }

@@ -1,7 +1,9 @@
 //! The queue that a frame's headers ask for, with RabbitMQ's names for them; and whether the queue that is there is like it.
 //! A header that is not given asks for nothing, so whatever is there will do. Who declares it is `send` and `subscribe`.
 
-use baton_model::policy::{Capacity, Counter, DeadLetterPolicy, DispatchPolicy, KeyMode, KeyPolicy, Overflow, RetryPolicy};
+use baton_model::policy::{
+    Capacity, Counter, DeadLetterPolicy, DispatchPolicy, KeyMode, KeyPolicy, Overflow, RetryPolicy,
+};
 use baton_model::{Name, QueuePolicy};
 
 use super::failure::Failure;
@@ -40,7 +42,8 @@ const SHAPING: [&str; 15] = [
 /// Whether a header is about the queue and not about the message.
 pub(super) fn is_shaping(name: &[u8]) -> bool {
     // Most headers of applications begin with neither: this is asked for each of them.
-    matches!(name.first(), Some(b'x' | b'd' | b'a' | b'e')) && SHAPING.iter().any(|known| known.as_bytes() == name)
+    matches!(name.first(), Some(b'x' | b'd' | b'a' | b'e'))
+        && SHAPING.iter().any(|known| known.as_bytes() == name)
 }
 
 /// What a queue is like when its headers say nothing.
@@ -72,7 +75,9 @@ pub(super) fn wanted(headers: &Headers<'_>, base: QueuePolicy) -> Result<Wanted,
             format!("an empty x-dead-letter-exchange needs '{why}': the name of a queue"),
         ));
     }
-    if wanted.given.contains(&"x-dead-letter-routing-key") && !wanted.given.contains(&"x-dead-letter-exchange") {
+    if wanted.given.contains(&"x-dead-letter-routing-key")
+        && !wanted.given.contains(&"x-dead-letter-exchange")
+    {
         return Err(Failure::new(
             "invalid header",
             "'x-dead-letter-routing-key' needs 'x-dead-letter-exchange'; empty, it reaches the queue of that name",
@@ -97,7 +102,13 @@ impl Wanted {
                     b"drop-head" => Overflow::DropOldest,
                     b"reject-publish" => Overflow::Refuse,
                     b"reject-publish-dlx" => Overflow::RefuseAndDeadLetter,
-                    _ => return Err(Failure::header(name, value, "drop-head, reject-publish or reject-publish-dlx")),
+                    _ => {
+                        return Err(Failure::header(
+                            name,
+                            value,
+                            "drop-head, reject-publish or reject-publish-dlx",
+                        ));
+                    }
                 };
             }
             "x-dead-letter-exchange" => {
@@ -110,7 +121,8 @@ impl Wanted {
             }
             "x-max-priority" => {
                 let max = u8::try_from(number(name, value)?);
-                policy.priority_max = max.map_err(|_| Failure::header(name, value, "a number from 0 to 255"))?;
+                policy.priority_max =
+                    max.map_err(|_| Failure::header(name, value, "a number from 0 to 255"))?;
             }
             "x-queue-type" => {
                 if value == b"stream" {
@@ -187,7 +199,8 @@ pub(super) fn number(name: &str, value: &[u8]) -> Result<u64, Failure> {
     let digits = value.trim_ascii();
     let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(digits).ok().filter(|_| all_digits);
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| Failure::header(name, value, "a whole number, not negative"))
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| Failure::header(name, value, "a whole number, not negative"))
 }
 
 fn text(name: &str, value: &[u8]) -> Result<Name, Failure> {
@@ -202,7 +215,9 @@ mod tests {
     fn wanted_by(headers: &str) -> Result<Wanted, Failure> {
         let bytes = format!("SUBSCRIBE\n{headers}\n\0");
         let mut decoder = FrameDecoder::new(100);
-        let Decoded::Frame { frame, .. } = decoder.decode(bytes.as_bytes()).unwrap() else { panic!("a frame") };
+        let Decoded::Frame { frame, .. } = decoder.decode(bytes.as_bytes()).unwrap() else {
+            panic!("a frame")
+        };
         wanted(&frame.headers, plain())
     }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use baton_dialect::Output;
 use baton_model::request::CatalogOp;
-use baton_model::{Event, Message, Name, Publish, PublishOutcome, Refusal, Reply, Request, Tag, Time, Token, ValueRef};
+use baton_model::{
+    Event, Message, Name, Publish, PublishOutcome, Refusal, Reply, Request, Tag, Time, Token, ValueRef,
+};
 use smallvec::SmallVec;
 
 use super::destination::{Destination, TOPIC_EXCHANGE};
@@ -62,7 +64,11 @@ impl StompSession {
         self.check_user(&sent)?;
         let reply_to = self.reply_address(&sent, out)?;
         self.scratch.clear();
-        let keys = sent.write(&mut self.scratch, (&route.exchange, &route.key), reply_to.as_deref().map(str::as_bytes))?;
+        let keys = sent.write(
+            &mut self.scratch,
+            (&route.exchange, &route.key),
+            reply_to.as_deref().map(str::as_bytes),
+        )?;
         let message = self.message(frame.body)?;
         let receipt = sent.receipt.map(Receipt::from_slice);
         let confirm = receipt.is_some() && sent.transaction.is_none();
@@ -94,7 +100,13 @@ impl StompSession {
     }
 
     /// A destination that was not sent to yet.
-    fn find_route(&mut self, raw: &[u8], text: &[u8], frame: &Frame<'_>, out: &mut Output) -> Result<Route, Failure> {
+    fn find_route(
+        &mut self,
+        raw: &[u8],
+        text: &[u8],
+        frame: &Frame<'_>,
+        out: &mut Output,
+    ) -> Result<Route, Failure> {
         let direct = |queue: Name| Route { exchange: Name::default(), key: queue, must_arrive: true };
         let route = match Destination::parse(text)? {
             Destination::Queue(queue) => {
@@ -112,7 +124,9 @@ impl StompSession {
                 // The name is the connection's own: cheap to find, and not to be remembered beyond its queue.
                 return Ok(Route { must_arrive: false, ..direct(queue) });
             }
-            Destination::Topic(key) => Route { exchange: Name::const_new(TOPIC_EXCHANGE), key, must_arrive: false },
+            Destination::Topic(key) => {
+                Route { exchange: Name::const_new(TOPIC_EXCHANGE), key, must_arrive: false }
+            }
             Destination::Exchange(exchange, key) => {
                 Route { exchange, key: key.unwrap_or_default(), must_arrive: false }
             }
@@ -163,7 +177,9 @@ impl StompSession {
         if size as u64 > max {
             return Err(Failure::new(
                 "resource_error",
-                format!("the message has {size} bytes with its headers, the largest allowed has {max}; raise limits.message_bytes_max"),
+                format!(
+                    "the message has {size} bytes with its headers, the largest allowed has {max}; raise limits.message_bytes_max"
+                ),
             ));
         }
         let mut buf = Vec::with_capacity(size);
@@ -204,7 +220,9 @@ impl StompSession {
     /// The engine has taken a message, or has refused it.
     pub(super) fn published(&mut self, token: Token, outcome: PublishOutcome, out: &mut Output) {
         match outcome {
-            PublishOutcome::Refused(refusal) if token == UNCONFIRMED => self.fail(Failure::from(&refusal), None, out),
+            PublishOutcome::Refused(refusal) if token == UNCONFIRMED => {
+                self.fail(Failure::from(&refusal), None, out)
+            }
             PublishOutcome::Refused(refusal) => self.answered(token, Err(Failure::from(&refusal)), out),
             PublishOutcome::Accepted { queues: 0, .. } if self.resent.contains_key(&token) => {
                 if self.resent.get_mut(&token).is_some_and(|heard| std::mem::replace(heard, true)) {
@@ -258,7 +276,10 @@ fn again(token: Token, confirm: bool, exchange: Name, key: Name, message: Messag
         more_keys: SmallVec::new(),
         durable: envelope.get(Tag::Durable) == Some(ValueRef::Bool(true)),
         mandatory: false,
-        priority: envelope.get(Tag::Priority).and_then(|value| value.as_i64()).and_then(|p| u8::try_from(p).ok()),
+        priority: envelope
+            .get(Tag::Priority)
+            .and_then(|value| value.as_i64())
+            .and_then(|p| u8::try_from(p).ok()),
         ttl_ms: number(Tag::TtlMs),
         delay_ms: number(Tag::DelayMs),
         group_key: name(Tag::GroupKey),

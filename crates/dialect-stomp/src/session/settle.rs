@@ -6,12 +6,12 @@ use baton_model::request::Settle;
 use baton_model::{ConsumerId, DeliveryRef, MessageId, Outcome, Request};
 use smallvec::SmallVec;
 
+use super::StompSession;
 use super::failure::Failure;
 use super::queue::flag;
 use super::steps::{Op, Receipt};
 use super::subscribe::AckMode;
 use super::unacked::Taken;
-use super::StompSession;
 use crate::frame::{Command, Frame};
 
 /// What every message's id begins with.
@@ -106,7 +106,10 @@ impl StompSession {
             None => headers.text(b"message-id")?,
         };
         let Some(id) = id else {
-            return Err(Failure::missing(frame.command.as_str(), "id (of the message's 'ack' header) or message-id"));
+            return Err(Failure::missing(
+                frame.command.as_str(),
+                "id (of the message's 'ack' header) or message-id",
+            ));
         };
         if let Some((consumer, tag)) = parse_ack(&id) {
             if consumer.0 >= self.next_consumer {
@@ -156,7 +159,9 @@ fn unknown_subscription(frame: &Frame<'_>) -> Failure {
     let command = frame.command.as_str();
     Failure::new(
         "subscription not found",
-        format!("{command} names a subscription that this connection does not have; its header must be that of the message"),
+        format!(
+            "{command} names a subscription that this connection does not have; its header must be that of the message"
+        ),
     )
 }
 
@@ -189,7 +194,8 @@ mod tests {
     #[test]
     fn ids_are_read_as_they_are_written() {
         assert_eq!(parse_ack(b"3-12"), Some((ConsumerId(3), 12)));
-        for id in [&b""[..], b"3", b"-", b"3-", b"-1", b"3-x", b"99999999999-1", b"3-99999999999999999999999"] {
+        for id in [&b""[..], b"3", b"-", b"3-", b"-1", b"3-x", b"99999999999-1", b"3-99999999999999999999999"]
+        {
             assert_eq!(parse_ack(id), None);
         }
         assert_eq!(parse_message_id(b"ID:baton-77"), Some(MessageId(77)));

@@ -36,22 +36,13 @@ pub(super) enum Op {
     /// Nothing: only the receipt waits.
     Nothing,
     /// A queue that must be as wanted.
-    Declare {
-        name: Name,
-        wanted: Option<Box<Wanted>>,
-    },
+    Declare { name: Name, wanted: Option<Box<Wanted>> },
     /// A subscription that is over now.
-    Unsubscribe {
-        consumer: ConsumerId,
-    },
+    Unsubscribe { consumer: ConsumerId },
     /// A transaction's end: its acknowledgements are done, or are not.
-    Commit {
-        planned: Vec<Planned>,
-    },
+    Commit { planned: Vec<Planned> },
     /// The next page of a browser.
-    Browse {
-        consumer: ConsumerId,
-    },
+    Browse { consumer: ConsumerId },
     /// The last words.
     Goodbye,
 }

@@ -3,9 +3,9 @@
 
 use baton_dialect::Output;
 use baton_model::event::CancelReason;
+use baton_model::limits::NAME_BYTES_MAX;
 use baton_model::request::{CatalogOp, LeaseMode, Subscribe};
 use baton_model::route::{Binding, Destination as Bound};
-use baton_model::limits::NAME_BYTES_MAX;
 use baton_model::{Bytes, ConsumerId, LinkId, Name, QueuePolicy, Request};
 
 use super::browse::Browser;
@@ -83,7 +83,9 @@ impl StompSession {
             let text = format!("more than {} subscriptions", limits::SUBSCRIPTIONS_MAX);
             return Err(Failure::new("resource_error", text));
         }
-        if let Some(selector) = headers.text(b"selector")?.filter(|selector| !selector.trim_ascii().is_empty()) {
+        if let Some(selector) =
+            headers.text(b"selector")?.filter(|selector| !selector.trim_ascii().is_empty())
+        {
             let selector = String::from_utf8_lossy(&selector);
             return Err(Failure::unsupported(format!("selectors are not offered: '{selector}'")));
         }
@@ -103,7 +105,9 @@ impl StompSession {
             self.submit(Request::Catalog { token, op: Box::new(CatalogOp::Bind(binding)) }, out);
         }
         let consumer = self.add_subscription(id, headers.get(b"id").is_some(), ack);
-        if source.durable && let Some(subscription) = self.subscriptions.get_mut(&consumer) {
+        if source.durable
+            && let Some(subscription) = self.subscriptions.get_mut(&consumer)
+        {
             subscription.durable_queue = Some(source.queue.clone());
         }
         let label = String::from_utf8_lossy(headers.get(b"id").unwrap_or(raw)).into_owned();
@@ -148,7 +152,9 @@ impl StompSession {
         };
         if self.by_id.contains_key(id) {
             let shown = String::from_utf8_lossy(id);
-            let text = format!("subscription '{shown}' is in use on this connection; unsubscribe it first or choose another id");
+            let text = format!(
+                "subscription '{shown}' is in use on this connection; unsubscribe it first or choose another id"
+            );
             return Err(Failure::new("duplicate subscription", text));
         }
         Ok(id.into())
@@ -161,7 +167,8 @@ impl StompSession {
         text: &[u8],
         out: &mut Output,
     ) -> Result<Source, Failure> {
-        let queue = |queue: Name, wanted| Source { queue, wanted, bind: None, durable: false, exclusive: false };
+        let queue =
+            |queue: Name, wanted| Source { queue, wanted, bind: None, durable: false, exclusive: false };
         match destination {
             Destination::Queue(name) => Ok(queue(name.clone(), Some(wanted(headers, plain())?))),
             Destination::ExistingQueue(name) | Destination::ReplyQueue(name) => Ok(queue(name.clone(), None)),
@@ -203,12 +210,8 @@ impl StompSession {
         };
         let named = headers.text(b"x-queue-name")?;
         if !asked {
-            let base = QueuePolicy {
-                durable: false,
-                auto_delete: true,
-                exclusive: named.is_none(),
-                ..plain()
-            };
+            let base =
+                QueuePolicy { durable: false, auto_delete: true, exclusive: named.is_none(), ..plain() };
             let queue = match named {
                 Some(named) => queue_name(&String::from_utf8_lossy(&named))?,
                 None => self.unguessable("stomp-subscription-"),
@@ -250,7 +253,8 @@ impl StompSession {
         let mut queue = self.activemq_queue(headers)?;
         let consumer = self.by_id.get(id).copied();
         if forget && queue.is_none() {
-            let active = consumer.and_then(|consumer| self.subscriptions.get(&consumer)?.durable_queue.clone());
+            let active =
+                consumer.and_then(|consumer| self.subscriptions.get(&consumer)?.durable_queue.clone());
             queue = match (active, headers.text(b"destination")?) {
                 (Some(active), _) => Some(active),
                 (None, Some(destination)) => Some(durable_name(headers, &destination)?),
@@ -259,7 +263,9 @@ impl StompSession {
         }
         if consumer.is_none() && queue.is_none() {
             let shown = String::from_utf8_lossy(id);
-            let text = format!("this connection has no subscription '{shown}'; a durable one is deleted by its id with durable:true and its destination");
+            let text = format!(
+                "this connection has no subscription '{shown}'; a durable one is deleted by its id with durable:true and its destination"
+            );
             return Err(Failure::new("subscription not found", text));
         }
         let last = queue.is_none();
@@ -308,7 +314,9 @@ impl StompSession {
             ),
             CancelReason::TooSlow => Failure::new(
                 "server cancelled subscription",
-                format!("subscription '{shown}' held a message longer than its queue allows; acknowledge sooner"),
+                format!(
+                    "subscription '{shown}' held a message longer than its queue allows; acknowledge sooner"
+                ),
             ),
         };
         self.fail(failure, None, out);
@@ -330,7 +338,8 @@ impl StompSession {
             return Ok(queue.clone());
         }
         if self.temp_queues.len() >= limits::TEMP_QUEUES_MAX {
-            let text = format!("more than {} temporary queues; use one for all replies", limits::TEMP_QUEUES_MAX);
+            let text =
+                format!("more than {} temporary queues; use one for all replies", limits::TEMP_QUEUES_MAX);
             return Err(Failure::new("resource_error", text));
         }
         let queue = self.unguessable("amq.gen-");
@@ -439,7 +448,9 @@ fn durable_name(headers: &Headers<'_>, destination: &[u8]) -> Result<Name, Failu
 
 fn queue_name(name: &str) -> Result<Name, Failure> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        let text = format!("the subscription's queue would be called '{name}': names have 1 to {NAME_BYTES_MAX} bytes; choose shorter ids");
+        let text = format!(
+            "the subscription's queue would be called '{name}': names have 1 to {NAME_BYTES_MAX} bytes; choose shorter ids"
+        );
         return Err(Failure::new("invalid header", text));
     }
     Ok(Name::from(name))

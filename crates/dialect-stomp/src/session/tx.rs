@@ -121,7 +121,9 @@ impl StompSession {
         for (tag, delivery) in held {
             transaction.planned.push(Planned { consumer, tag });
             match transaction.requests.last_mut() {
-                Some(Request::Settle(settle)) if settle.outcome == *outcome => settle.deliveries.push(delivery),
+                Some(Request::Settle(settle)) if settle.outcome == *outcome => {
+                    settle.deliveries.push(delivery)
+                }
                 _ => {
                     let deliveries = std::iter::once(delivery).collect();
                     let settle = Settle { token: None, deliveries, outcome: outcome.clone() };
