@@ -73,6 +73,7 @@ class BatonServer(Server):
         self.data_dir = self.home / "data"
         self.log_path = self.home / "baton.log"
         self.amqp_listen, self.http_listen = "127.0.0.1:0", "127.0.0.1:0"
+        self.stomp_listen = "127.0.0.1:0"
         self.process = None
 
     def start(self):
@@ -81,12 +82,14 @@ class BatonServer(Server):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [self.binary, "serve", "--amqp-listen", self.amqp_listen, "--http-listen", self.http_listen,
+                 "--stomp-listen", self.stomp_listen,
                  "--data-dir", str(self.data_dir), "--ready-file", str(ready), *self.extra_args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 cwd=self.home, env={**os.environ, **self.extra_env})
         endpoints = self._wait_ready(ready)
         self.amqp_listen = endpoints["amqp"]
         self.http_listen = endpoints.get("http", self.http_listen)
+        self.stomp_listen = endpoints.get("stomp", self.stomp_listen)
         self.host, port = self.amqp_listen.rsplit(":", 1)
         self.port = int(port)
         return self

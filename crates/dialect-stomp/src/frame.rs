@@ -80,6 +80,10 @@ pub struct Frame<'a> {
 
 /// What stands at the front of the bytes.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is matched where it is made: a box would cost an allocation a frame"
+)]
 pub enum Decoded<'a> {
     /// Not enough to say. So many bytes of line ends may be dropped: they are heart-beats.
     Incomplete {

@@ -23,17 +23,17 @@ fn frames(bytes: &[u8], piece: usize) -> Result<Vec<Owned>, WireError> {
     for piece in bytes.chunks(piece) {
         input.extend_from_slice(piece);
         loop {
-            let used = match decoder.decode(&input)? {
+            let (used, more) = match decoder.decode(&input)? {
                 Decoded::Frame { frame, used } => {
                     all.push(owned(&frame));
-                    used
+                    (used, true)
                 }
-                Decoded::Incomplete { used } => {
-                    input.advance(used);
-                    break;
-                }
+                Decoded::Incomplete { used } => (used, false),
             };
             input.advance(used);
+            if !more {
+                break;
+            }
         }
     }
     Ok(all)

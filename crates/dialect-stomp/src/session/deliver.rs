@@ -81,7 +81,8 @@ pub(super) fn put_message(writer: &mut FrameWriter<'_>, message: &Message, overl
             }
             (Tag::Headers, ValueRef::Map(headers)) => {
                 for (name, value) in headers {
-                    if !is_ours(name) && !(overlay.is_some() && is_about_deaths(name)) {
+                    let replaced = overlay.is_some() && is_about_deaths(name);
+                    if !is_ours(name) && !replaced {
                         group_shown |= name == b"JMSXGroupID";
                         put_header(writer, name, value);
                     }

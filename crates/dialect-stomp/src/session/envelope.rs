@@ -59,17 +59,13 @@ impl<'a> Sent<'a> {
                 Version::V10 => (name.trim_ascii(), value.trim_ascii()),
                 _ => (name, value),
             };
-            let first = |slot: &mut Option<&'a [u8]>| {
+            if let Some(slot) = sent.text_slot(name) {
                 slot.get_or_insert(value);
-            };
+                continue;
+            }
             match name {
-                b"destination" => first(&mut sent.destination),
-                b"receipt" => first(&mut sent.receipt),
-                b"transaction" => first(&mut sent.transaction),
                 // Ours to say, not the sender's.
                 b"content-length" | b"message-id" | b"subscription" | b"ack" | b"redelivered" => {}
-                b"content-type" => first(&mut sent.content_type),
-                b"content-encoding" => first(&mut sent.content_encoding),
                 b"persistent" => {
                     if sent.durable.is_none() {
                         sent.durable = Some(flag("persistent", value)?);
@@ -80,8 +76,6 @@ impl<'a> Sent<'a> {
                         sent.priority = Some(priority(name, value)?);
                     }
                 }
-                b"correlation-id" | b"JMSCorrelationID" => first(&mut sent.correlation_id),
-                b"reply-to" | b"JMSReplyTo" => first(&mut sent.reply_to),
                 b"expiration" => {
                     if sent.ttl_ms.is_none() {
                         sent.ttl_ms = Some(number("expiration", value)?);
@@ -91,11 +85,6 @@ impl<'a> Sent<'a> {
                     expires.get_or_insert(number("expires", value)?);
                     sent.own(headers, index, name, value);
                 }
-                b"amqp-message-id" => first(&mut sent.message_id),
-                b"timestamp" | b"JMSTimestamp" => first(&mut sent.timestamp),
-                b"type" | b"JMSType" => first(&mut sent.kind),
-                b"user-id" => first(&mut sent.user_id),
-                b"app-id" => first(&mut sent.app_id),
                 b"AMQ_SCHEDULED_DELAY" | b"x-delay" => {
                     if sent.delay_ms.is_none() {
                         sent.delay_ms = Some(number("AMQ_SCHEDULED_DELAY", value)?).filter(|ms| *ms > 0);
@@ -108,11 +97,11 @@ impl<'a> Sent<'a> {
                     )));
                 }
                 b"JMSXGroupID" => {
-                    first(&mut sent.group);
+                    sent.group.get_or_insert(value);
                     sent.own(headers, index, name, value);
                 }
                 b"x-deduplication-id" | b"_AMQ_DUPL_ID" => {
-                    first(&mut sent.dedup);
+                    sent.dedup.get_or_insert(value);
                     sent.own(headers, index, name, value);
                 }
                 _ if is_shaping(name) => {}
@@ -125,6 +114,25 @@ impl<'a> Sent<'a> {
             sent.ttl_ms = Some(sent.ttl_ms.map_or(ttl_ms, |other| other.min(ttl_ms)));
         }
         Ok(sent)
+    }
+
+    /// Where a header goes whose value is kept as it is.
+    fn text_slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            b"destination" => &mut self.destination,
+            b"receipt" => &mut self.receipt,
+            b"transaction" => &mut self.transaction,
+            b"content-type" => &mut self.content_type,
+            b"content-encoding" => &mut self.content_encoding,
+            b"correlation-id" | b"JMSCorrelationID" => &mut self.correlation_id,
+            b"reply-to" | b"JMSReplyTo" => &mut self.reply_to,
+            b"amqp-message-id" => &mut self.message_id,
+            b"timestamp" | b"JMSTimestamp" => &mut self.timestamp,
+            b"type" | b"JMSType" => &mut self.kind,
+            b"user-id" => &mut self.user_id,
+            b"app-id" => &mut self.app_id,
+            _ => return None,
+        })
     }
 
     fn own(&mut self, headers: &Headers<'a>, index: usize, name: &'a [u8], value: &'a [u8]) {

@@ -212,7 +212,7 @@ impl StompSession {
             }
             Event::Closing { reason } => self.shut_down(&reason, out),
             // The protocol has no word for it: producers are stopped by TCP.
-            Event::Blocked { .. } | Event::Delivered(_) | Event::Fetched { .. } => {}
+            Event::Blocked { .. } | Event::Delivered(_) | Event::Fetched { .. } | Event::Heard { .. } => {}
         }
     }
 

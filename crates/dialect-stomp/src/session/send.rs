@@ -221,7 +221,7 @@ impl StompSession {
     pub(super) fn published(&mut self, token: Token, outcome: PublishOutcome, out: &mut Output) {
         match outcome {
             PublishOutcome::Refused(refusal) if token == UNCONFIRMED => {
-                self.fail(Failure::from(&refusal), None, out)
+                self.fail(Failure::from(&refusal), None, out);
             }
             PublishOutcome::Refused(refusal) => self.answered(token, Err(Failure::from(&refusal)), out),
             PublishOutcome::Accepted { queues: 0, .. } if self.resent.contains_key(&token) => {

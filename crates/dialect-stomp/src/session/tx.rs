@@ -122,7 +122,7 @@ impl StompSession {
             transaction.planned.push(Planned { consumer, tag });
             match transaction.requests.last_mut() {
                 Some(Request::Settle(settle)) if settle.outcome == *outcome => {
-                    settle.deliveries.push(delivery)
+                    settle.deliveries.push(delivery);
                 }
                 _ => {
                     let deliveries = std::iter::once(delivery).collect();
