@@ -59,6 +59,7 @@ impl Broker for Baton {
         let mut command = Command::new(&self.bin);
         command
             .args(["serve", "--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+            .args(["--stomp-listen", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(&self.data)
             .arg("--ready-file")

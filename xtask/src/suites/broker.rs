@@ -76,6 +76,8 @@ pub(super) struct Running {
     pub amqp: String,
     /// `127.0.0.1:PORT`
     pub http: String,
+    /// `127.0.0.1:PORT`
+    pub stomp: String,
 }
 
 impl Running {
@@ -87,15 +89,17 @@ impl Running {
         let mut child = log.spawn(
             command
                 .current_dir(folder)
-                .args(["serve", "--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
+                .args(["serve", "--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+                .args(["--stomp-listen", "127.0.0.1:0", "--data-dir"])
                 .arg(folder.join("data"))
                 .arg("--ready-file")
                 .arg(&ready),
         )?;
         let started = Instant::now();
         while started.elapsed() < READY_MAX {
-            if let Some((amqp, http)) = std::fs::read(&ready).ok().and_then(|bytes| endpoints(&bytes)) {
-                return Ok(Running { child, amqp, http });
+            if let Some([amqp, http, stomp]) = std::fs::read(&ready).ok().and_then(|bytes| endpoints(&bytes))
+            {
+                return Ok(Running { child, amqp, http, stomp });
             }
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(Stop::Fail(format!("the broker ended while it started: {status}")));
@@ -113,11 +117,11 @@ impl Drop for Running {
     }
 }
 
-/// From `{"pid":1,"amqp":"127.0.0.1:5672","http":"127.0.0.1:9324"}`; `None` while it is not whole.
-fn endpoints(ready: &[u8]) -> Option<(String, String)> {
+/// AMQP, HTTP and STOMP from `{"pid":1,"amqp":"127.0.0.1:5672", …}`; `None` while it is not whole.
+fn endpoints(ready: &[u8]) -> Option<[String; 3]> {
     let json: Value = serde_json::from_slice(ready).ok()?;
     let endpoint = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some((endpoint("amqp")?, endpoint("http")?))
+    Some([endpoint("amqp")?, endpoint("http")?, endpoint("stomp")?])
 }
 
 #[cfg(test)]
@@ -126,8 +130,11 @@ mod tests {
 
     #[test]
     fn a_half_written_ready_file_is_not_ready() {
-        let whole = br#"{"pid":7,"amqp":"127.0.0.1:1","http":"127.0.0.1:2"}"#;
-        assert_eq!(endpoints(whole), Some(("127.0.0.1:1".into(), "127.0.0.1:2".into())));
+        let whole = br#"{"pid":7,"amqp":"127.0.0.1:1","http":"127.0.0.1:2","stomp":"127.0.0.1:3"}"#;
+        assert_eq!(
+            endpoints(whole),
+            Some(["127.0.0.1:1".into(), "127.0.0.1:2".into(), "127.0.0.1:3".into()])
+        );
         assert_eq!(endpoints(&whole[..20]), None);
         assert_eq!(endpoints(br#"{"pid":7,"amqp":"127.0.0.1:1"}"#), None);
     }

@@ -68,8 +68,8 @@ fn execute(runner: &Runner<'_>, log: &mut Log, broker: &Path, block: &Block) -> 
 
     let mut command = interpreter(runner, log, &folder, block, broker)?;
     let running = Running::start(broker, &folder, log)?;
-    let (script, code) =
-        (script(runner, &folder, block), with_endpoints(&block.code, &running.amqp, &running.http));
+    let ports = [("5672", &*running.amqp), ("9324", &*running.http), ("61613", &*running.stomp)];
+    let (script, code) = (script(runner, &folder, block), with_endpoints(&block.code, &ports));
     std::fs::create_dir_all(script.parent().unwrap_or(&folder)).map_err(io)?;
     std::fs::write(&script, code).map_err(io)?;
     point_at(&mut command, broker);
@@ -127,10 +127,15 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-fn with_endpoints(code: &str, amqp: &str, http: &str) -> String {
+/// Puts the real endpoints in place of the usual ones, as an address or as a pair of host and port.
+fn with_endpoints(code: &str, ports: &[(&str, &str)]) -> String {
     let mut code = code.to_owned();
-    for host in ["localhost", "127.0.0.1"] {
-        code = code.replace(&format!("{host}:5672"), amqp).replace(&format!("{host}:9324"), http);
+    for (usual, real) in ports {
+        let port = real.rsplit(':').next().unwrap_or(real);
+        for host in ["localhost", "127.0.0.1"] {
+            code = code.replace(&format!("{host}:{usual}"), real);
+            code = code.replace(&format!("(\"{host}\", {usual})"), &format!("(\"127.0.0.1\", {port})"));
+        }
     }
     code
 }
@@ -158,10 +163,12 @@ mod tests {
 
     #[test]
     fn shown_endpoints_become_real_ones() {
-        let code = "amqp://guest:guest@localhost:5672/ http://127.0.0.1:9324/metrics";
+        let code =
+            "amqp://guest:guest@localhost:5672/ http://127.0.0.1:9324/metrics [(\"localhost\", 61613)]";
+        let ports = [("5672", "127.0.0.1:41"), ("9324", "127.0.0.1:42"), ("61613", "127.0.0.1:43")];
         assert_eq!(
-            with_endpoints(code, "127.0.0.1:41", "127.0.0.1:42"),
-            "amqp://guest:guest@127.0.0.1:41/ http://127.0.0.1:42/metrics"
+            with_endpoints(code, &ports),
+            "amqp://guest:guest@127.0.0.1:41/ http://127.0.0.1:42/metrics [(\"127.0.0.1\", 43)]"
         );
     }
 }
