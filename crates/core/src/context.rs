@@ -24,6 +24,9 @@ pub trait Store {
     /// Reads back a content that [`Appended::content`] located. `None`: the disk failed; the caller leaves the message where it is.
     fn load(&mut self, at: Stored) -> Option<Bytes>;
 
+    /// What was appended last is to be written soon, though nobody waits for it.
+    fn hurry(&mut self) {}
+
     /// Nothing refers to the content any more; its space may be reclaimed.
     fn free(&mut self, at: Stored);
 }
