@@ -137,11 +137,15 @@ fn is_number(text: &[u8]) -> bool {
 
 /// Characters that XML 1.0 can carry: what AWS allows in bodies and texts.
 pub(crate) fn is_allowed(text: &[u8]) -> bool {
-    // Only control characters and U+FFFE, U+FFFF (EF BF BE, EF BF BF) are excluded; UTF-8 has no surrogates.
+    // Only control characters and U+FFFE, U+FFFF (EF BF BE, EF BF BF) are excluded; UTF-8 has no surrogates. First the quick
+    // look that most texts pass: folding without a branch lets the compiler take many bytes at once.
+    let suspicious = text.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == 0xef));
+    if !suspicious {
+        return true;
+    }
     let control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
     let beyond = |window: &[u8]| matches!(window, [0xef, 0xbf, 0xbe | 0xbf]);
-    let bad = text.iter().any(control) || text.contains(&0xef) && text.windows(3).any(beyond);
-    !bad
+    !(text.iter().any(control) || text.windows(3).any(beyond))
 }
 
 /// The trace header among the system attributes, and the digest of those.

@@ -271,18 +271,40 @@ const CONTROLS: [&str; 32] = [
     "\\u001d", "\\u001e", "\\u001f",
 ];
 
-/// Copies text, runs without escapes at once.
+/// Copies text, runs without escapes at once. Looks at eight bytes at a time as long as none of them can need an escape.
 fn escape(buf: &mut Vec<u8>, text: &str, escaped: impl Fn(u8) -> Option<&'static str>) {
     let mut rest = text.as_bytes();
-    while let Some((at, replacement)) =
-        rest.iter().enumerate().find_map(|(at, byte)| Some((at, escaped(*byte)?)))
-    {
+    loop {
+        let plain = plain_prefix(rest);
+        let found = rest.iter().enumerate().skip(plain).find_map(|(at, byte)| Some((at, escaped(*byte)?)));
+        let Some((at, replacement)) = found else { break };
         let (plain, tail) = rest.split_at(at);
         buf.extend_from_slice(plain);
         buf.extend_from_slice(replacement.as_bytes());
         rest = tail.get(1..).unwrap_or_default();
     }
     buf.extend_from_slice(rest);
+}
+
+/// How many bytes at the front are surely neither control characters nor `"`, `\\`, `&`, `<` or `>`, in whole words.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // The highest bit of a byte that is equal, or that is less: <https://graphics.stanford.edu/~seander/bithacks.html>.
+    let equal = |word: u64, byte: u8| {
+        let differs = word ^ (ONES * u64::from(byte));
+        differs.wrapping_sub(ONES) & !differs & HIGHS
+    };
+    let less = |word: u64, byte: u8| word.wrapping_sub(ONES * u64::from(byte)) & !word & HIGHS;
+    let (words, _) = bytes.as_chunks::<8>();
+    let plain = |word: &&[u8; 8]| {
+        let word = u64::from_le_bytes(**word);
+        // `<` and `>` differ in one bit.
+        let special =
+            equal(word, b'"') | equal(word, b'\\') | equal(word, b'&') | equal(word | ONES * 2, b'>');
+        less(word, 0x20) | special == 0
+    };
+    8 * words.iter().take_while(plain).count()
 }
 
 /// The body of an error.
@@ -323,6 +345,26 @@ mod tests {
             String::from_utf8(writer.finish("id")).unwrap()
         };
         (one(Protocol::Json), one(Protocol::Query))
+    }
+
+    #[test]
+    fn escapes_are_found_wherever_they_stand() {
+        for special in ['"', '\\', '&', '<', '>', '\n', '\r', '\u{1f}', '\u{0}'] {
+            for at in 0..20 {
+                let mut text = "ä=b'c~ !d/e%f?gh".repeat(2);
+                let at = text.char_indices().nth(at).unwrap().0;
+                text.insert(at, special);
+                let (json, xml) = both(|writer| writer.text("T", &text));
+                let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+                assert_eq!(read["T"], *text, "{special:?} at {at}");
+                if matches!(special, '&' | '<' | '>' | '"' | '\r') {
+                    assert!(
+                        !xml.contains(&text) && xml.contains(if special == '\r' { "&#xD;" } else { ";" }),
+                        "{xml}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]
