@@ -106,7 +106,7 @@ impl HttpService {
                 return Ok(too_large());
             }
             let body = axum::body::Body::new(Guarded::new(Limited::new(body, self.body_bytes_max)));
-            return self.router.clone().oneshot(hyper::Request::from_parts(parts, body)).await;
+            return Box::pin(self.router.clone().oneshot(hyper::Request::from_parts(parts, body))).await;
         };
         let body_bytes_max = dialect.body_bytes_max();
         if body.size_hint().lower() > body_bytes_max as u64 {

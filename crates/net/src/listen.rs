@@ -179,7 +179,12 @@ impl Door {
         match self.hub.connections().register(arrival) {
             Some(registered) => {
                 let door = Arc::clone(self);
-                tokio::spawn(async move { door.serve(stream, registered).await });
+                // Tasks of their own kind: without TLS a connection must not take the room that TLS needs.
+                if door.tls.is_some() {
+                    tokio::spawn(async move { door.serve_tls(stream, registered).await });
+                } else {
+                    tokio::spawn(async move { door.serve_stream(stream, &registered).await });
+                }
             }
             None if self.may_log() => {
                 tracing::warn!(
@@ -191,8 +196,8 @@ impl Door {
         }
     }
 
-    async fn serve(&self, stream: TcpStream, registered: Registered) {
-        let Some(acceptor) = &self.tls else { return self.serve_stream(stream, &registered).await };
+    async fn serve_tls(&self, stream: TcpStream, registered: Registered) {
+        let Some(acceptor) = &self.tls else { return };
         let problem = match timeout(TLS_HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => return self.serve_stream(stream, &registered).await,
             Ok(Err(error)) => handshake_problem(&error),

@@ -86,7 +86,7 @@ pub struct SqsSession {
     entropy: u64,
     /// Requests so far: the number of the open one.
     calls: u64,
-    facts: BTreeMap<Name, Facts>,
+    facts: BTreeMap<Name, Box<Facts>>,
     verifier: Verifier,
     open: Option<Open>,
 }
@@ -94,7 +94,8 @@ pub struct SqsSession {
 /// The request that is open.
 #[derive(Debug)]
 struct Open {
-    request: HttpRequest,
+    /// As long as it may have to be read again: many connections may wait for messages, and their buffers are not small.
+    request: Option<HttpRequest>,
     answer: Answer,
     user: Name,
     state: State,
@@ -162,7 +163,7 @@ impl From<SqsError> for Stop {
 struct Cx<'c> {
     now: Time,
     options: &'c SqsOptions,
-    facts: &'c BTreeMap<Name, Facts>,
+    facts: &'c BTreeMap<Name, Box<Facts>>,
     answer: &'c Answer,
     user: &'c Name,
     /// Scheme and host of URLs, as the client sees them.
@@ -175,7 +176,7 @@ impl Cx<'_> {
     /// What a queue is like.
     fn facts(&self, name: &str) -> Result<&Facts, Stop> {
         match self.facts.get(name) {
-            Some(Facts { missing: true, .. }) => Err(SqsError::no_queue().into()),
+            Some(facts) if facts.missing => Err(SqsError::no_queue().into()),
             Some(facts) => Ok(facts),
             None => Err(Stop::LookUp(Name::new(name))),
         }
@@ -305,7 +306,8 @@ impl SqsSession {
                 State::LookUp(name)
             }
         };
-        self.open = Some(Open { request, answer, user, state, lookups });
+        let read_again = matches!(state, State::LookUp(_) | State::Queue(_));
+        self.open = Some(Open { request: read_again.then_some(request), answer, user, state, lookups });
     }
 
     fn endpoint(&self, request: &HttpRequest) -> String {
@@ -329,7 +331,7 @@ impl SqsSession {
         if self.facts.len() >= FACTS_MAX {
             self.facts.clear();
         }
-        self.facts.insert(name, facts);
+        self.facts.insert(name, Box::new(facts));
         Ok(())
     }
 
@@ -340,7 +342,9 @@ impl SqsSession {
                 match self.learn(name, result) {
                     Ok(()) => {
                         let Open { request, answer, user, lookups, .. } = open;
-                        self.run(now, request, answer, user, lookups + 1, out);
+                        if let Some(request) = request {
+                            self.run(now, request, answer, user, lookups + 1, out);
+                        }
                         // What does not exist is asked for again by the next request.
                         self.facts.retain(|_, facts| !facts.missing);
                     }
@@ -364,7 +368,8 @@ impl SqsSession {
                 None => State::Settle(settling),
             },
             state @ (State::Queue(_) | State::Task(_)) => {
-                let endpoint = self.endpoint(&open.request);
+                let endpoint =
+                    open.request.as_ref().map(|request| self.endpoint(request)).unwrap_or_default();
                 let mut cx = Cx {
                     now,
                     options: &self.options,
@@ -377,7 +382,10 @@ impl SqsSession {
                 };
                 let step = match state {
                     State::Task(asking) => asking.event(event, &mut cx),
-                    State::Queue(asking) => asking.event(event, &open.request, &mut cx),
+                    State::Queue(asking) => match &open.request {
+                        Some(request) => asking.event(event, request, &mut cx),
+                        None => return,
+                    },
                     other => Ok(Step::Wait(other)),
                 };
                 match step {

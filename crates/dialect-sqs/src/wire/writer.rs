@@ -301,7 +301,7 @@ fn plain_prefix(bytes: &[u8]) -> usize {
         let word = u64::from_le_bytes(**word);
         // `<` and `>` differ in one bit.
         let special =
-            equal(word, b'"') | equal(word, b'\\') | equal(word, b'&') | equal(word | ONES * 2, b'>');
+            equal(word, b'"') | equal(word, b'\\') | equal(word, b'&') | equal(word | (ONES * 2), b'>');
         less(word, 0x20) | special == 0
     };
     8 * words.iter().take_while(plain).count()
