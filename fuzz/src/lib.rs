@@ -10,4 +10,5 @@ pub mod amqp_session;
 pub mod core_operations;
 pub mod mutate;
 pub mod records;
+pub mod sqs;
 pub mod targets;
