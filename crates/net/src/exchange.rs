@@ -261,3 +261,7 @@ impl Exchange {
         port.submit(&mut vec![Request::Open { token: OPEN, namespace, label }], 0);
     }
 }
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;
