@@ -14,6 +14,7 @@
 //! No queue logic, no dialect's own types, and no knowledge of the engine's inside is here.
 
 pub mod http;
+pub mod selector;
 
 use baton_model::{Event, Name, Request, Time};
 use bytes::BytesMut;

@@ -6,6 +6,7 @@
 //! - [`request`]: what a session may ask of the broker; [`event`]: what the broker tells a session.
 //! - [`list`]: a queue used as a list: operations by position.
 //! - [`glob`]: what a pattern matches.
+//! - [`filter`]: conditions on messages.
 //! - [`error`]: why something was refused.
 //! - [`limits`]: every bound that more than one crate needs, with its reason.
 //!
@@ -15,6 +16,7 @@
 pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod filter;
 pub mod glob;
 pub mod ids;
 pub mod limits;

@@ -16,15 +16,19 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, timeout};
 use tower::ServiceExt;
 
 use crate::connections::Entry;
+use crate::driver::drive;
 use crate::exchange::Exchanges;
 use crate::hub::Hub;
 use crate::limits::{GOODBYE, HTTP_BODY_PAUSE, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS, HTTP_HEADERS_MAX};
+use crate::websocket::{WebSocketBytes, WebSocketRoute};
 
 /// Who sent a request: in the extensions of every request that a router gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,8 +47,12 @@ pub(crate) struct HttpService {
     router: axum::Router,
     body_bytes_max: usize,
     dialects: Vec<Arc<dyn HttpDialect>>,
+    websocket: Option<WebSocketRoute>,
     hub: Arc<Hub>,
 }
+
+/// The promise of a connection that stops being HTTP.
+type Upgrade = Mutex<Option<OnUpgrade>>;
 
 impl HttpService {
     pub(crate) fn new(
@@ -52,9 +60,11 @@ impl HttpService {
         router: axum::Router,
         body_bytes_max: usize,
         dialects: Vec<Arc<dyn HttpDialect>>,
+        websocket: Option<WebSocketRoute>,
     ) -> Self {
         // Extractors have a limit of their own, far lower than a message may be; this one replaces it.
-        Self { router: router.layer(DefaultBodyLimit::max(body_bytes_max)), body_bytes_max, dialects, hub }
+        let router = router.layer(DefaultBodyLimit::max(body_bytes_max));
+        Self { router, body_bytes_max, dialects, websocket, hub }
     }
 
     pub(crate) async fn serve<S>(&self, stream: S, entry: &Arc<Entry>)
@@ -63,13 +73,16 @@ impl HttpService {
     {
         let exchanges = Exchanges::new(Arc::clone(&self.hub), Arc::clone(entry), &self.dialects);
         let peer = Peer { address: entry.peer, loopback: entry.loopback(), encrypted: entry.encrypted };
-        let service = service_fn(|request: hyper::Request<Incoming>| self.answer(&exchanges, peer, request));
+        let upgrade = Upgrade::default();
+        let service =
+            service_fn(|request: hyper::Request<Incoming>| self.answer(&exchanges, peer, &upgrade, request));
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HTTP_HEADERS)
             .max_buf_size(HTTP_HEADER_BYTES_MAX)
             .max_headers(HTTP_HEADERS_MAX)
-            .serve_connection(TokioIo::new(Counted { stream, entry }), service);
+            .serve_connection(TokioIo::new(Counted { stream, entry: Arc::clone(entry) }), service)
+            .with_upgrades();
         let mut connection = pin!(connection);
         let ended = loop {
             tokio::select! {
@@ -90,14 +103,43 @@ impl HttpService {
         if let Err(error) = ended {
             tracing::debug!(listener = entry.listener, peer = %entry.peer, %error, "HTTP connection ended");
         }
+        let upgrade = upgrade.lock().take();
+        if let Some(upgrade) = upgrade {
+            self.serve_websocket::<S>(upgrade, entry).await;
+        }
+    }
+
+    /// What was HTTP is the stream of a session now; it stays the same connection for all who count or close it.
+    async fn serve_websocket<S>(&self, upgrade: OnUpgrade, entry: &Arc<Entry>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(route) = &self.websocket else { return };
+        let Ok(upgraded) = upgrade.await else { return };
+        // Taken out of its counting wrapper: the driver counts.
+        let Ok(parts) = upgraded.downcast::<TokioIo<Counted<S>>>() else { return };
+        let (stream, read) = (parts.io.into_inner().stream, parts.read_buf.to_vec());
+        let stream = WebSocketBytes::new(stream, read, self.hub.message_bytes_max).await;
+        let session = (route.factory)(self.hub.session_context(entry));
+        drive(stream, session, Arc::clone(&self.hub), Arc::clone(entry)).await;
     }
 
     async fn answer(
         &self,
         exchanges: &Exchanges,
         peer: Peer,
-        request: hyper::Request<Incoming>,
+        upgrade: &Upgrade,
+        mut request: hyper::Request<Incoming>,
     ) -> Result<axum::response::Response, Infallible> {
+        if let Some(route) =
+            self.websocket.as_ref().filter(|route| route.wants(request.uri().path(), request.headers()))
+        {
+            let response = route.handshake(request.headers());
+            if response.status() == hyper::StatusCode::SWITCHING_PROTOCOLS {
+                *upgrade.lock() = Some(hyper::upgrade::on(&mut request));
+            }
+            return Ok(response.map(axum::body::Body::from));
+        }
         let (mut parts, body) = request.into_parts();
         let Some((index, dialect)) = exchanges.claimed(&parts) else {
             parts.extensions.insert(peer);
@@ -136,12 +178,12 @@ fn closing(mut response: hyper::Response<Bytes>) -> axum::response::Response {
 }
 
 /// A stream whose bytes are counted.
-struct Counted<'a, S> {
+struct Counted<S> {
     stream: S,
-    entry: &'a Entry,
+    entry: Arc<Entry>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -154,7 +196,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

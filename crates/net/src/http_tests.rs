@@ -29,7 +29,7 @@ fn connect(world: &World, body_bytes_max: usize) -> (DuplexStream, JoinHandle<()
     let registered = world.register();
     let entry = Arc::clone(&registered.entry);
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
-    let service = HttpService::new(Arc::clone(&world.hub), router(), body_bytes_max, Vec::new());
+    let service = HttpService::new(Arc::clone(&world.hub), router(), body_bytes_max, Vec::new(), None);
     let task = tokio::spawn(async move {
         service.serve(theirs, &registered.entry).await;
         drop(registered);

@@ -10,6 +10,7 @@
 //! ```
 //!
 //! - [`hub`] is what all listeners and connections share: the engine, the clock, logins, limits, who is connected.
+//! - [`websocket`] makes a stream of a WebSocket for sessions that browsers use.
 //! - [`listen`] accepts, [`tls`] encrypts, [`http`] serves dialects over HTTP
 //!   (each connection's in `exchange`) and a router; [`driver`] moves bytes, events and time for sessions.
 //! - [`auth`] keeps slow password checks away from the I/O threads; `answers` turns refusals into events.
@@ -29,6 +30,7 @@ pub mod hub;
 pub mod limits;
 pub mod listen;
 pub mod tls;
+pub mod websocket;
 
 pub use auth::Authenticator;
 pub use connections::{Connections, Entry};
@@ -39,6 +41,7 @@ pub use http::Peer;
 pub use hub::{Hub, HubSpec, Ports};
 pub use listen::{Listener, Serving};
 pub use tls::Tls;
+pub use websocket::WebSocketRoute;
 
 #[cfg(test)]
 mod testing;

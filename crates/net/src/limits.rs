@@ -72,6 +72,9 @@ pub const HTTP_HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Number of headers of an HTTP request. Met: 431.
 pub const HTTP_HEADERS_MAX: usize = 100;
 
+/// Largest message written to a WebSocket, bytes: a browser holds a message as a whole before it sees it.
+pub const WEBSOCKET_MESSAGE_BYTES: usize = 64 * 1024;
+
 /// How long an HTTP request's body may pause. Met: the body fails, and with it the request.
 pub const HTTP_BODY_PAUSE: Duration = Duration::from_secs(30);
 

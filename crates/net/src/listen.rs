@@ -20,6 +20,7 @@ use crate::http::HttpService;
 use crate::hub::Hub;
 use crate::limits::{ACCEPT_BACKLOG, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, LOG_PAUSE, TLS_HANDSHAKE};
 use crate::tls::{Tls, handshake_problem};
+use crate::websocket::WebSocketRoute;
 
 /// A bound address that nobody is served on yet: connections wait in the kernel.
 #[derive(Debug)]
@@ -86,8 +87,9 @@ impl Listener {
         router: axum::Router,
         body_bytes_max: usize,
         dialects: Vec<Arc<dyn HttpDialect>>,
+        websocket: Option<WebSocketRoute>,
     ) -> Serving {
-        let service = HttpService::new(Arc::clone(&hub), router, body_bytes_max, dialects);
+        let service = HttpService::new(Arc::clone(&hub), router, body_bytes_max, dialects, websocket);
         self.start(hub, Service::Http(service), &["http/1.1"])
     }
 

@@ -8,7 +8,7 @@ use baton_dialect_amqp091::{AmqpSession, SessionOptions};
 use baton_dialect_sqs::{AccessKey, SqsDialect, SqsOptions};
 use baton_dialect_stomp::StompSession;
 use baton_model::Name;
-use baton_net::SessionFactory;
+use baton_net::{SessionFactory, WebSocketRoute};
 
 use crate::config::Config;
 
@@ -24,6 +24,12 @@ pub(crate) fn stomp(config: &Config) -> SessionFactory {
     let options =
         baton_dialect_stomp::SessionOptions { body_bytes_max: config.limits.message_bytes_max.value };
     Arc::new(move |context| Box::new(StompSession::new(context, options)))
+}
+
+/// STOMP for browsers, on the HTTP port.
+pub(crate) fn stomp_over_websocket(config: &Config) -> WebSocketRoute {
+    let protocols = &["v12.stomp", "v11.stomp", "v10.stomp"];
+    WebSocketRoute { path: "/ws", protocols, factory: stomp(config) }
 }
 
 /// What is served on the HTTP port besides the admin API.

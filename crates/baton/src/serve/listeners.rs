@@ -91,7 +91,9 @@ impl Bound {
         if let Some(listener) = self.http {
             let router = admin.router().layer(map_request(with_peer));
             let dialects = super::dialects::http(config);
-            serving.push(listener.serve_http(Arc::clone(hub), router, admin.body_bytes_max(), dialects));
+            let stomp = super::dialects::stomp_over_websocket(config);
+            let max = admin.body_bytes_max();
+            serving.push(listener.serve_http(Arc::clone(hub), router, max, dialects, Some(stomp)));
         }
         if let Some(listener) = self.stomp {
             serving.push(listener.serve(Arc::clone(hub), super::dialects::stomp(config)));

@@ -94,8 +94,8 @@ impl Machine {
 
     pub(super) fn dispatch_queue(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) {
         let mut round = Round::default();
-        // Keyed queues and rates decide anew after each message; others only when the batch is made.
-        let one_by_one = self.state.queue(queue).is_some_and(|q| q.keyed());
+        // Where messages have keys each one is decided anew; others only when the batch is made.
+        let one_by_one = self.state.queue(queue).is_some_and(|q| !q.index.keys.is_empty());
         while let Some((turn, taker)) = self.state.queue(queue).and_then(|q| q.serve.next_taker(round.after))
         {
             // With nothing ready nobody need be asked, however many wait.

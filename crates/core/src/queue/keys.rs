@@ -117,6 +117,11 @@ impl Keys {
         behind.take_while(|(_, (_, ready))| *ready).map(|(seq, _)| Seq(*seq))
     }
 
+    /// Whether no message has a key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Whether who asks makes a difference: some keys belong to consumers.
     pub(crate) fn has_owners(&self) -> bool {
         matches!(self.mode, KeyMode::Session | KeyMode::Sticky)
