@@ -107,7 +107,7 @@ fn connect(world: &World) -> (DuplexStream, JoinHandle<()>, Arc<Entry>) {
     let entry = Arc::clone(&registered.entry);
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let router = axum::Router::new().fallback(|| async { "the router" });
-    let service = HttpService::new(Arc::clone(&world.hub), router, 1_000, vec![Arc::new(Toy)]);
+    let service = HttpService::new(Arc::clone(&world.hub), router, 1_000, vec![Arc::new(Toy)], None);
     let task = tokio::spawn(async move {
         service.serve(theirs, &registered.entry).await;
         drop(registered);
