@@ -230,18 +230,22 @@ impl Partition {
         {
             self.handle(wake);
         }
-        let now = self.now;
+        self.tick();
         let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
-        if self.machine.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.machine.tick(now, &mut cx);
-        }
-        self.machine.dispatch(now, &mut cx);
+        self.machine.dispatch(self.now, &mut cx);
         self.route();
         for id in self.connections.pausing() {
             self.counts.pauses += 1;
             self.machine.pause(id, true);
         }
         self.turn_wanted |= self.machine.unfinished();
+    }
+
+    fn tick(&mut self) {
+        if self.machine.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
+            self.machine.tick(self.now, &mut cx);
+        }
     }
 
     fn handle(&mut self, wake: Wake) {

@@ -23,6 +23,8 @@ use crate::wire::{Call, Record, Text};
 #[derive(Debug)]
 pub(super) struct Receiving {
     fifo: bool,
+    /// Too many messages in flight are an error: standard queues say so to those who do not wait.
+    refuses: bool,
     /// A repetition must give the same receipts.
     repeatable: bool,
     shown: Shown,
@@ -94,7 +96,7 @@ pub(super) fn receive<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, S
         label: Name::const_new("sqs"),
     };
     cx.requests.push(Request::Fetch(Box::new(fetch)));
-    Ok(Step::Wait(State::Receive(Receiving { fifo, repeatable, shown })))
+    Ok(Step::Wait(State::Receive(Receiving { fifo, refuses: !fifo && wait_ms == 0, repeatable, shown })))
 }
 
 /// A visibility timeout in milliseconds.
@@ -194,7 +196,7 @@ impl Receiving {
                 ));
             }
         };
-        if fetched.deliveries.is_empty() && fetched.held_back && !self.fifo {
+        if fetched.deliveries.is_empty() && fetched.held_back && self.refuses {
             let text = "Too many messages in flight; delete some of those that were received.";
             return answer.error(&SqsError::new(Kind::OverLimit, text));
         }
