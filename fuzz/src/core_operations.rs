@@ -98,7 +98,9 @@ struct Run {
 /// See the top of this file.
 pub fn operations(data: &[u8]) {
     let mut input = Input(data);
-    let mut run = Run { broker: Broker::default(), held: Vec::new(), sent: 0 };
+    // With and without room in memory for the index.
+    let room = if input.byte() < 128 { u64::from(input.byte()) } else { 1 << 18 };
+    let mut run = Run { broker: Broker::with_index_messages_max(room), held: Vec::new(), sent: 0 };
     run.broker.machine.set_resident_bytes_max(if input.byte() < 128 { 0 } else { u64::MAX });
     run.broker.declare("dead", QueuePolicy::default());
     for queue in &QUEUES[..3] {
@@ -116,7 +118,7 @@ pub fn operations(data: &[u8]) {
 
 impl Run {
     fn operate(&mut self, input: &mut Input<'_>) {
-        match input.below(20) {
+        match input.below(22) {
             0..6 => self.send(input),
             6..9 => self.fetch(input),
             9..13 => self.settle(input),
@@ -129,6 +131,8 @@ impl Run {
             16 => self.act_on_one(input),
             17 => self.change_queue(input),
             18 => self.group(input),
+            19 => self.send_many(input),
+            20 => self.broker.rewrite(0..u64::MAX),
             _ => {
                 self.broker.restart(input.byte() < 128);
             }
@@ -181,6 +185,18 @@ impl Run {
             1 => LeaseMode::Timed(Some(1 + u64::from(input.byte()))),
             _ => LeaseMode::Linked,
         }
+    }
+
+    /// Enough to fill a page of the index or two.
+    fn send_many(&mut self, input: &mut Input<'_>) {
+        let first = self.publish(input);
+        let count = 100 + u32::from(input.byte());
+        let publishes = (0..count).map(|_| {
+            self.sent += 1;
+            baton_model::Publish { token: self.broker.token(), dedup_id: None, ..first.clone() }
+        });
+        let publishes = publishes.collect();
+        self.broker.publish_all(publishes);
     }
 
     fn fetch(&mut self, input: &mut Input<'_>) {
@@ -300,18 +316,32 @@ impl Run {
     }
 
     fn browse(&mut self, queue: &str) -> Option<Vec<Browsed>> {
-        let token = self.broker.token();
-        let op = InspectOp::Browse {
-            queue: queue.into(),
-            from: Seq(0),
-            count_max: 1000,
-            states: Vec::new(),
-            headers: Default::default(),
-        };
-        let events = self.broker.step(A, Request::Inspect { token, op: Box::new(op) });
-        match common::reply(&events, token) {
-            Ok(Reply::Browsed { messages, .. }) => Some(messages),
-            _ => None,
+        let (mut from, mut all) = (Seq(0), Vec::new());
+        loop {
+            let token = self.broker.token();
+            let op = InspectOp::Browse {
+                queue: queue.into(),
+                from,
+                count_max: 1000,
+                states: Vec::new(),
+                headers: Default::default(),
+            };
+            let events = self.broker.step(A, Request::Inspect { token, op: Box::new(op) });
+            let Ok(Reply::Browsed { messages, next }) = common::reply(&events, token) else { return None };
+            all.extend(messages);
+            let Some(next) = next else { return Some(all) };
+            from = next;
+        }
+    }
+
+    fn drain(&mut self, queue: &str) -> u64 {
+        let mut drained = 0;
+        loop {
+            let some = self.broker.drain(queue).len() as u64;
+            if some == 0 {
+                return drained;
+            }
+            drained += some;
         }
     }
 
@@ -336,7 +366,7 @@ impl Run {
             assert_eq!(said, found, "what {queue} says of itself");
             let bytes: usize = messages.iter().map(|message| message.message.size_bytes()).sum();
             assert_eq!(info.bytes, bytes as u64);
-            let drained = self.broker.drain(queue).len() as u64;
+            let drained = self.drain(queue);
             // Keys that were blocked or parked wait for an operator.
             assert!(drained == ready || info.policy.keys.poison != KeyPoison::Skip, "{drained} of {ready}");
             assert_eq!(self.broker.queue(queue).ready, ready - drained);

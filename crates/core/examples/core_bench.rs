@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use baton_core::{Appended, Context, Effect, Machine, Record, Store, Stored, codec};
+use baton_core::{Appended, Context, Effect, Held, Load, Machine, Record, Store, Stored, codec};
 use baton_model::policy::QueuePolicy;
 use baton_model::request::{CatalogOp, LeaseMode, Outcome, Publish, Request, Settle, Subscribe};
 use baton_model::{Bytes, ConnectionId, ConsumerId, DeliveryRef, Event, LinkId, Message, Name, Time, Token};
@@ -28,11 +28,17 @@ impl Store for Encoder {
         Appended { end: self.base + self.buf.len() as u64, content }
     }
 
+    fn free(&mut self, _: Held) {}
+
+    fn hold(&mut self, _: Held) {}
+
+    fn free_page(&mut self, _: Held) {}
+}
+
+impl Load for Encoder {
     fn load(&mut self, _: Stored) -> Option<Bytes> {
         None
     }
-
-    fn free(&mut self, _: Stored) {}
 }
 
 const A: ConnectionId = ConnectionId(1);

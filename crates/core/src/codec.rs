@@ -11,6 +11,7 @@ mod codes;
 mod error;
 mod item;
 mod messages;
+mod page;
 mod policy;
 mod wire;
 
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 pub use error::{DecodeError, Defect};
 pub use item::{decode_item, encode_item};
+pub(crate) use page::decode_page;
 
 use crate::record::Record;
 use wire::Reader;
@@ -50,10 +52,13 @@ mod kind {
     pub(super) const MOVED: u8 = 22;
     pub(super) const EDITED: u8 = 23;
     pub(super) const KEY_HELD: u8 = 24;
+    pub(super) const COPIED: u8 = 25;
+    pub(super) const PAGE_WRITTEN: u8 = 26;
     pub(super) const TRANSFERRED: u8 = 32;
 }
 
-/// Appends the bytes of a record. Returns where in them the message's content lies, for `Enqueued` and `Edited`.
+/// Appends the bytes of a record. Returns where in them the message's content lies, for `Enqueued`, `Edited` and
+/// `Copied`, and where the entries lie, for `PageWritten`.
 pub fn encode(record: &Record, buf: &mut Vec<u8>) -> Option<ContentRange> {
     let start = buf.len();
     match record {
@@ -70,7 +75,13 @@ pub fn encode(record: &Record, buf: &mut Vec<u8>) -> Option<ContentRange> {
         Record::Moved(moved) => messages::put_moved(buf, moved),
         Record::Transferred(transferred) => messages::put_transferred(buf, transferred),
         Record::Edited { queue, seq, message, durable } => {
-            return Some(messages::put_edited(buf, start, *queue, *seq, message, *durable));
+            return Some(messages::put_edited(buf, start, kind::EDITED, (*queue, *seq), message, *durable));
+        }
+        Record::Copied { queue, seq, message, durable } => {
+            return Some(messages::put_edited(buf, start, kind::COPIED, (*queue, *seq), message, *durable));
+        }
+        Record::PageWritten { queue, page, entries } => {
+            return Some(page::put_page_written(buf, start, *queue, *page, entries));
         }
         Record::KeyHeld { queue, key, held, durable } => {
             messages::put_key_held(buf, *queue, key, *held, *durable);
@@ -114,7 +125,11 @@ fn decode_with(
     let kind = input.u8()?;
     let (record, range) = match kind {
         kind::ENQUEUED => messages::take_enqueued(&mut input, content)?,
-        kind::EDITED => messages::take_edited(&mut input, content)?,
+        kind::EDITED | kind::COPIED => messages::take_edited(&mut input, kind, content)?,
+        kind::PAGE_WRITTEN => {
+            let (record, range) = page::take_page_written(&mut input)?;
+            (record, Some(range))
+        }
         kind::LEASED => (messages::take_leased(&mut input)?, None),
         kind::REMOVED => (messages::take_removed(&mut input)?, None),
         kind::RELEASED => (messages::take_released(&mut input)?, None),

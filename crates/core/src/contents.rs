@@ -1,10 +1,12 @@
 //! Message contents, each stored once however many queues hold the message, and counted until the last one lets go.
 //! Who holds a content is not known here; [`crate::queue::Entry`] refers to it by [`ContentIndex`].
+//!
+//! A content whose entry is on a cold page is not here: the page itself uses its place in the journal then.
 
 use baton_model::{Message, MessageId};
 use slab::Slab;
 
-use crate::context::{Store, Stored};
+use crate::context::{Held, Load, Stored};
 use crate::queue::Size;
 
 /// A content's number while it lives; reused afterwards.
@@ -25,11 +27,25 @@ pub(crate) struct Content {
     pub(crate) durable: bool,
 }
 
-/// All contents of a partition. Those in memory are bounded by a budget, as far as they can be read back.
+/// What was given up and taken in the journal since last asked.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    /// Contents given up.
+    pub(crate) freed: Vec<Held>,
+    /// Contents used once more.
+    pub(crate) held: Vec<Held>,
+    /// Pages given up.
+    pub(crate) freed_pages: Vec<Held>,
+}
+
+/// The contents of all messages in memory. Those whose bytes are in memory too are bounded by a budget, as far as they can be
+/// read back.
 #[derive(Debug)]
 pub(crate) struct Contents {
     slab: Slab<Content>,
-    freed: Vec<Stored>,
+    pub(crate) uses: Uses,
+    /// How often they are held in all: as many entries are in memory.
+    holds: u64,
     /// Bytes of the contents in memory.
     resident_bytes: u64,
     pub(crate) resident_bytes_max: u64,
@@ -38,13 +54,14 @@ pub(crate) struct Contents {
 }
 
 /// Contents kept in memory until told otherwise, bytes. Enough for consumers that keep up never to wait for the disk.
-const RESIDENT_BYTES_MAX_DEFAULT: u64 = 128 * 1024 * 1024;
+const RESIDENT_BYTES_MAX_DEFAULT: u64 = 64 * 1024 * 1024;
 
 impl Default for Contents {
     fn default() -> Self {
         Self {
             slab: Slab::new(),
-            freed: Vec::new(),
+            uses: Uses::default(),
+            holds: 0,
             resident_bytes: 0,
             resident_bytes_max: RESIDENT_BYTES_MAX_DEFAULT,
             fresh: Vec::new(),
@@ -78,10 +95,10 @@ impl Content {
     }
 
     /// The message, from memory or read back. `None`: the disk failed.
-    pub(crate) fn message(&self, store: &mut dyn Store) -> Option<Message> {
+    pub(crate) fn message(&self, load: &mut dyn Load) -> Option<Message> {
         match (&self.resident, self.stored) {
             (Some(message), _) => Some(message.clone()),
-            (None, Some(stored)) => Some(Message::new(store.load(stored)?, self.envelope_bytes)),
+            (None, Some(stored)) => Some(Message::new(load.load(stored)?, self.envelope_bytes)),
             (None, None) => None,
         }
     }
@@ -136,6 +153,7 @@ impl Contents {
 
     /// One more holder.
     pub(crate) fn hold(&mut self, index: ContentIndex) {
+        self.holds += 1;
         self.slab.get_mut(index.0 as usize).expect("an entry holds its content").refs += 1;
     }
 
@@ -143,11 +161,41 @@ impl Contents {
     pub(crate) fn release(&mut self, index: ContentIndex) {
         let content = self.slab.get_mut(index.0 as usize).expect("an entry holds its content");
         content.refs = content.refs.saturating_sub(1);
+        self.holds = self.holds.saturating_sub(1);
         if content.refs == 0 {
-            let content = self.slab.remove(index.0 as usize);
-            self.resident_bytes -= content.resident.as_ref().map_or(0, |message| message.size_bytes() as u64);
-            self.freed.extend(content.stored);
+            let stored = self.remove(index).stored;
+            self.uses.freed.extend(stored.map(Held::from));
         }
+    }
+
+    /// One holder less, because its entry leaves the memory: the page it is on uses the content's place in the journal from now on.
+    pub(crate) fn park(&mut self, index: ContentIndex) {
+        let content = self.slab.get_mut(index.0 as usize).expect("an entry holds its content");
+        content.refs = content.refs.saturating_sub(1);
+        self.holds = self.holds.saturating_sub(1);
+        if content.refs == 0 {
+            self.remove(index);
+        } else {
+            self.uses.held.extend(content.stored.map(Held::from));
+        }
+    }
+
+    /// A content whose entry comes back into memory, with that as its holder; the page no longer uses its place.
+    pub(crate) fn unpark(&mut self, id: MessageId, stored: Stored, envelope_bytes: u32) -> ContentIndex {
+        let index = self.insert_stored(id, stored, envelope_bytes);
+        self.hold(index);
+        index
+    }
+
+    fn remove(&mut self, index: ContentIndex) -> Content {
+        let content = self.slab.remove(index.0 as usize);
+        self.resident_bytes -= content.resident.as_ref().map_or(0, |message| message.size_bytes() as u64);
+        content
+    }
+
+    /// How many entries are in memory.
+    pub(crate) fn holds(&self) -> u64 {
+        self.holds
     }
 
     /// What came in since the last time and was not handed out at once leaves the memory if that holds too much: it will be
@@ -171,12 +219,7 @@ impl Contents {
         self.resident_bytes
     }
 
-    /// Places in the journal that nothing refers to any more, since last asked.
-    pub(crate) fn freed(&mut self) -> std::vec::Drain<'_, Stored> {
-        self.freed.drain(..)
-    }
-
-    /// All places in the journal that are in use.
+    /// All places in the journal that contents in memory use.
     pub(crate) fn all_stored(&self) -> impl Iterator<Item = Stored> + '_ {
         self.slab.iter().filter_map(|(_, content)| content.stored)
     }

@@ -15,20 +15,64 @@ pub struct Stored {
     pub len_bytes: u32,
 }
 
+/// Length of a stretch of positions, the unit in which what is in use is counted. Segments have 2 MiB and more; a content
+/// that begins at the end of a neighbour's stretch can keep a segment a little longer than needed, so stretches are much
+/// shorter than segments.
+pub const STRETCH_BYTES: u64 = 64 << 10;
+
+/// What a content's record and its share of a batch's frame take beside the content itself, about. Counted as in use with the
+/// content: of very small messages it is the larger part, and a segment full of them would look half dead.
+const RECORD_BYTES_ABOUT: u64 = 48;
+
+/// How much of one stretch of the journal is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// Which: positions divided by [`STRETCH_BYTES`].
+    pub stretch: u64,
+    /// How much, with what the records around it take.
+    pub bytes: u64,
+}
+
+impl From<Stored> for Held {
+    fn from(at: Stored) -> Self {
+        Self { stretch: at.position / STRETCH_BYTES, bytes: u64::from(at.len_bytes) + RECORD_BYTES_ABOUT }
+    }
+}
+
+impl Held {
+    /// Whether the stretch and these positions have something in common.
+    #[must_use]
+    pub fn touches(&self, positions: &std::ops::Range<u64>) -> bool {
+        let from = self.stretch * STRETCH_BYTES;
+        from < positions.end && positions.start < from + STRETCH_BYTES
+    }
+}
+
+/// Reads back what [`Appended::content`] located.
+pub trait Load {
+    /// The bytes there. `None`: not durable yet, or the disk failed; the caller leaves things as they are.
+    fn load(&mut self, at: Stored) -> Option<Bytes>;
+}
+
 /// Keeps what the core decides. The core calls it in the order things happen and never looks back.
-pub trait Store {
+pub trait Store: Load {
     /// Takes a durable record (the core keeps transient ones to itself) and says where it will lie.
     /// The record is not on stable storage yet: what depends on it says so in [`Effect::needs`].
+    /// What has a content there is in use from now on.
     fn append(&mut self, record: &Record) -> Appended;
 
-    /// Reads back a content that [`Appended::content`] located. `None`: the disk failed; the caller leaves the message where it is.
-    fn load(&mut self, at: Stored) -> Option<Bytes>;
+    /// The content there is given up; when nobody else uses it, its space may be reclaimed.
+    fn free(&mut self, at: Held);
 
     /// What was appended last is to be written soon, though nobody waits for it.
     fn hurry(&mut self) {}
 
-    /// Nothing refers to the content any more; its space may be reclaimed.
-    fn free(&mut self, at: Stored);
+    /// The content there is used once more: it has to be given up once more.
+    fn hold(&mut self, at: Held);
+
+    /// The page there is given up. Unlike a content it may still be read at the next recovery, as long as a snapshot names it:
+    /// its space may be reclaimed when none that could be used does.
+    fn free_page(&mut self, at: Held);
 }
 
 /// Where a record will lie.
@@ -36,7 +80,7 @@ pub trait Store {
 pub struct Appended {
     /// The journal position behind the record: once everything before it is durable, the record is.
     pub end: u64,
-    /// Of an `Enqueued` or `Edited` record: where the message's content lies.
+    /// Of an `Enqueued`, `Edited` or `Copied` record: where the message's content lies; of a `PageWritten`: where its entries lie.
     pub content: Option<Stored>,
 }
 

@@ -16,6 +16,7 @@ mod contents;
 pub mod context;
 pub mod machine;
 mod number;
+mod paging;
 mod queue;
 pub mod record;
 mod resting;
@@ -24,6 +25,7 @@ pub mod snapshot;
 mod state;
 mod transfer;
 
-pub use context::{Appended, Context, Effect, Store, Stored};
-pub use machine::Machine;
+pub use context::{Appended, Context, Effect, Held, Load, STRETCH_BYTES, Store, Stored};
+pub use machine::{Machine, Rewrite};
+pub use paging::Unreadable;
 pub use record::Record;

@@ -10,6 +10,8 @@ use baton_model::route::{Binding, ExchangePolicy};
 use baton_model::{Fence, Message, MessageId, Name, Overlay, QueueId, QueuePolicy, Seq, Time};
 use smallvec::SmallVec;
 
+use crate::snapshot::EntryItem;
+
 /// One fact.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Record {
@@ -112,6 +114,26 @@ pub enum Record {
         message: Message,
         /// It is durable.
         durable: bool,
+    },
+    /// A message's content lies at another place of the journal, so that the place where it lay can be reclaimed. Nothing else changes.
+    Copied {
+        /// Which queue.
+        queue: QueueId,
+        /// Which message.
+        seq: Seq,
+        /// The same content.
+        message: Message,
+        /// It is durable.
+        durable: bool,
+    },
+    /// A page of a queue's index as it is, so that it need not stay in memory. Nothing else changes.
+    PageWritten {
+        /// Which queue.
+        queue: QueueId,
+        /// The page's number: its places divided by [`crate::snapshot::PAGE_PLACES`].
+        page: u64,
+        /// All messages of the page, in order; none is in flight.
+        entries: Vec<EntryItem>,
     },
     /// The partition was recovered: no connection from before lives, so linked leases have ended (not as failures: the
     /// consumers did nothing wrong), and fencing numbers go on from `generation` × 2^40.
@@ -340,6 +362,7 @@ impl Record {
             | Self::QueueDeleted { .. }
             | Self::ExchangeDeleted { .. }
             | Self::Unbound { .. }
+            | Self::PageWritten { .. }
             | Self::Recovered { .. } => true,
             Self::Enqueued(enqueued) => enqueued.durable,
             Self::Leased(leased) => leased.durable,
@@ -351,6 +374,7 @@ impl Record {
             | Self::Deferred { durable, .. }
             | Self::Extended { durable, .. }
             | Self::Edited { durable, .. }
+            | Self::Copied { durable, .. }
             | Self::KeyHeld { durable, .. } => *durable,
         }
     }

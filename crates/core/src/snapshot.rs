@@ -6,6 +6,7 @@ use baton_model::request::MessageState;
 use baton_model::{Fence, MessageId, Name, Overlay, QueueId, Seq, Time};
 
 use crate::context::Stored;
+pub use crate::queue::page::Summary;
 use crate::record::Record;
 
 /// One item of a snapshot. Order: catalog records first, then queues with their entries.
@@ -37,7 +38,21 @@ pub enum Item {
     },
     /// A message in a queue.
     Entry(Box<EntryItem>),
+    /// A page of messages of a queue that is in the journal, by its summary.
+    Page {
+        /// Which queue.
+        queue: QueueId,
+        /// The page's number: its places divided by [`PAGE_PLACES`].
+        page: u64,
+        /// Where its entries lie.
+        at: Stored,
+        /// What they are, in numbers.
+        summary: Box<Summary>,
+    },
 }
+
+/// Places in a page.
+pub const PAGE_PLACES: u64 = crate::queue::entries::PAGE;
 
 /// See [`Item::Entry`].
 #[derive(Clone, PartialEq, Debug)]

@@ -10,9 +10,13 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::contents::{ContentIndex, Contents};
-use crate::context::Stored;
+use crate::context::{Held, Load, Stored};
+use crate::paging::Unreadable;
+use crate::queue::entries::{PAGE, page_of};
+use crate::queue::keys::Keys;
+use crate::queue::page::{Cold, Summary};
 use crate::queue::{Entry, NEVER, NONE, Queue};
-use crate::record::{Enqueued, Leased, Moved, Place, Record, Released};
+use crate::record::{Enqueued, Leased, Moved, Place, Record, Released, Runs};
 use crate::routing::{Exchange, Namespace};
 
 /// Fencing numbers of one generation: no queue grants this many leases between two restarts.
@@ -20,7 +24,7 @@ const FENCES_PER_GENERATION: u32 = 40;
 
 /// A hundred thousand queues that are empty most of the time are normal where each customer or device has one: with its
 /// names and its place in the tables an empty queue stays well below 2 KiB.
-const _: () = assert!(size_of::<Queue>() <= 1024);
+const _: () = assert!(size_of::<Queue>() <= 1088);
 
 /// Everything that records make.
 #[derive(Debug)]
@@ -39,6 +43,10 @@ pub(crate) struct State {
     pub(crate) catalog_version: u64,
     /// Contents met so far in a snapshot, which tells them by message id. Empty after recovery.
     restored: HashMap<MessageId, ContentIndex, FixedState>,
+    /// Messages on cold pages.
+    pub(crate) cold_messages: u64,
+    /// Pages behind which a new one was begun, since last asked: they are as full as they get.
+    pub(crate) closed: Vec<(QueueId, u64)>,
     /// The content of the next `Enqueued`, if it is there already: it was just made, or the message is in other queues.
     sharing: Option<ContentIndex>,
 }
@@ -55,6 +63,8 @@ impl State {
             generation_end: None,
             catalog_version: 0,
             restored: HashMap::default(),
+            cold_messages: 0,
+            closed: Vec::new(),
             sharing: None,
         }
     }
@@ -74,6 +84,7 @@ impl State {
         self.queues.get_mut(&id).map(|queue| &mut **queue)
     }
 
+    /// A message in memory.
     pub(crate) fn entry(&self, queue: QueueId, seq: Seq) -> Option<&Entry> {
         self.queues.get(&queue)?.entries.get(seq)
     }
@@ -110,8 +121,16 @@ impl State {
         self.restored = HashMap::default();
     }
 
-    /// Folds one record in. `content`: where its message lies in the journal, for records that have one and were written.
-    pub(crate) fn apply(&mut self, record: Record, content: Option<Stored>) {
+    /// Folds one record in. `content`: where its message (or page) lies in the journal, for records that have one and were written.
+    ///
+    /// # Errors
+    /// A page that must be read back for it cannot be; then nothing of the record is folded in, or a part of it.
+    pub(crate) fn apply(
+        &mut self,
+        record: Record,
+        content: Option<Stored>,
+        load: &mut dyn Load,
+    ) -> Result<(), Unreadable> {
         match record {
             Record::QueueCreated(_)
             | Record::QueueChanged { .. }
@@ -119,36 +138,41 @@ impl State {
             | Record::ExchangeCreated { .. }
             | Record::ExchangeDeleted { .. }
             | Record::Bound { .. }
-            | Record::Unbound { .. } => self.apply_catalog(record),
-            Record::Enqueued(enqueued) => self.enqueued(*enqueued, content),
-            Record::Leased(leased) => self.leased(&leased),
-            Record::Removed { queue, seqs, .. } => {
-                for seq in seqs.iter() {
-                    self.remove(queue, seq);
-                }
-            }
-            Record::Released(released) => self.released(&released),
+            | Record::Unbound { .. } => return self.apply_catalog(record, load),
+            Record::Enqueued(enqueued) => return self.enqueued(*enqueued, content, load),
+            Record::Leased(leased) => return self.leased(&leased, load),
+            Record::Removed { queue, seqs, .. } => return self.removed(queue, &seqs, load),
+            Record::Released(released) => return self.released(&released, load),
             Record::Deferred { queue, seqs, .. } => {
                 for seq in seqs.iter() {
-                    self.change(queue, seq, |entry| end_lease(entry, MessageState::Deferred, NEVER));
+                    let defer = |entry: &mut Entry| end_lease(entry, MessageState::Deferred, NEVER);
+                    self.change(queue, seq, load, defer)?;
                 }
             }
             Record::Extended { queue, seq, until, .. } => {
-                self.change(queue, seq, |entry| entry.until = until.0);
+                return self.change(queue, seq, load, |entry| entry.until = until.0);
             }
-            Record::Moved(moved) => self.moved(*moved),
-            Record::Transferred(transferred) => self.transferred(&transferred),
-            Record::Edited { queue, seq, message, .. } => self.edited(queue, seq, message, content),
-            Record::Recovered { generation, .. } => self.recovered(generation),
+            Record::Moved(moved) => return self.moved(*moved, load),
+            Record::Transferred(transferred) => return self.transferred(&transferred, load),
+            Record::Edited { queue, seq, message, .. } | Record::Copied { queue, seq, message, .. } => {
+                return self.edited(queue, seq, message, content, load);
+            }
+            Record::PageWritten { queue, page, entries } => {
+                if let Some(at) = content {
+                    self.page_written(queue, page, Cold::new(at, Summary::of(&entries)));
+                }
+            }
+            Record::Recovered { generation, .. } => return self.recovered(generation, load),
             Record::KeyHeld { queue, key, held, .. } => {
                 if let Some(queue) = self.queues.get_mut(&queue) {
                     queue.index.keys.hold(&key, held);
                 }
             }
         }
+        Ok(())
     }
 
-    fn apply_catalog(&mut self, record: Record) {
+    fn apply_catalog(&mut self, record: Record, load: &mut dyn Load) -> Result<(), Unreadable> {
         self.catalog_version += 1;
         match record {
             Record::QueueCreated(created) => {
@@ -160,21 +184,25 @@ impl State {
                 self.queues.insert(created.queue, Box::new(made));
             }
             Record::QueueChanged { queue: id, policy, at } => {
-                let Some(queue) = self.queues.get_mut(&id) else { return };
+                let Some(queue) = self.queues.get_mut(&id) else { return Ok(()) };
                 let before = queue.policy.ttl_ms;
+                if queue.policy.keys.mode != policy.keys.mode {
+                    // It is empty, else the change would have been refused.
+                    queue.index.keys = Keys::new(policy.keys.mode);
+                }
                 queue.policy = *policy;
                 queue.changed_at = at;
                 if queue.policy.ttl_since_sent && queue.policy.ttl_ms != before {
-                    self.ttl_changed(id, before);
+                    return self.ttl_changed(id, before, load);
                 }
             }
             Record::QueueDeleted { queue } => {
-                let Some(queue) = self.queues.remove(&queue) else { return };
+                let Some(queue) = self.queues.remove(&queue) else { return Ok(()) };
                 let namespace = self.namespace_mut(&queue.namespace);
                 namespace.queues.remove(&queue.name);
                 namespace.forget_destination(&Destination::Queue(queue.name.clone()));
-                let contents: Vec<ContentIndex> = queue.contents().collect();
-                contents.into_iter().for_each(|content| self.contents.release(content));
+                self.give_up_pages(&queue);
+                queue.contents().for_each(|content| self.contents.release(content));
             }
             Record::ExchangeCreated { namespace, name, policy } => {
                 self.namespace_mut(&namespace).exchanges.insert(name, Exchange::new(*policy));
@@ -190,15 +218,20 @@ impl State {
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// Messages that are there live as long as the queue says now. Those that were sent with a shorter life keep it.
-    fn ttl_changed(&mut self, id: QueueId, before: Option<u64>) {
-        let Some(queue) = self.queues.get(&id) else { return };
+    fn ttl_changed(
+        &mut self,
+        id: QueueId,
+        before: Option<u64>,
+        load: &mut dyn Load,
+    ) -> Result<(), Unreadable> {
+        let Some(queue) = self.queues.get(&id) else { return Ok(()) };
         let after = queue.policy.ttl_ms;
-        let all: Vec<Seq> = queue.entries.iter_from(Seq(0)).map(|(seq, _)| seq).collect();
-        for seq in all {
-            self.change(id, seq, |entry| {
+        for seq in queue.entries.places() {
+            self.change(id, seq, load, |entry| {
                 let since = match before {
                     Some(ms) if entry.expires_at != NEVER => entry.expires_at.saturating_sub(ms),
                     _ => entry.enqueued_at,
@@ -206,11 +239,17 @@ impl State {
                 if since >= entry.enqueued_at || entry.overlay.is_some() {
                     entry.expires_at = after.map_or(NEVER, |ms| since.saturating_add(ms));
                 }
-            });
+            })?;
         }
+        Ok(())
     }
 
-    fn enqueued(&mut self, enqueued: Enqueued, stored: Option<Stored>) {
+    fn enqueued(
+        &mut self,
+        enqueued: Enqueued,
+        stored: Option<Stored>,
+        load: &mut dyn Load,
+    ) -> Result<(), Unreadable> {
         self.next_message = self.next_message.max(enqueued.id.0 + 1);
         let content = self
             .sharing
@@ -220,26 +259,27 @@ impl State {
             self.contents.set_stored(content, stored);
         }
         for place in enqueued.places {
-            self.place(place, content, enqueued.id, enqueued.at, enqueued.durable, |entry| {
+            self.place(place, content, (enqueued.at, enqueued.durable), load, |entry| {
                 entry.overlay.clone_from(&enqueued.overlay);
-            });
+            })?;
         }
+        Ok(())
     }
 
     fn place(
         &mut self,
         place: Place,
         content: ContentIndex,
-        id: MessageId,
-        at: Time,
-        durable: bool,
+        (at, durable): (Time, bool),
+        load: &mut dyn Load,
         finish: impl FnOnce(&mut Entry),
-    ) {
+    ) -> Result<(), Unreadable> {
+        self.open(place.queue, place.seq, load)?;
         self.contents.hold(content);
-        let size = self.contents.size(content);
+        let (id, size) = (self.contents.get(content).id, self.contents.size(content));
         let Some(queue) = self.queues.get_mut(&place.queue) else {
             self.contents.release(content);
-            return;
+            return Ok(());
         };
         if let Some((dedup, until)) = place.dedup {
             queue.dedup.remember(dedup, id, place.seq, until.0);
@@ -263,13 +303,21 @@ impl State {
             overlay: None,
         };
         finish(&mut entry);
-        queue.insert(place.seq, entry, size);
+        if queue.insert(place.seq, entry, size) {
+            self.note_new_page(place.queue, place.seq);
+        }
+        Ok(())
     }
 
-    fn leased(&mut self, leased: &Leased) {
-        let Some(queue) = self.queues.get_mut(&leased.queue) else { return };
+    pub(crate) fn note_new_page(&mut self, queue: QueueId, seq: Seq) {
+        self.closed.extend(page_of(seq).checked_sub(1).map(|before| (queue, before)));
+    }
+
+    fn leased(&mut self, leased: &Leased, load: &mut dyn Load) -> Result<(), Unreadable> {
         let mut fence = leased.fence.0;
         for seq in leased.seqs.iter() {
+            self.open(leased.queue, seq, load)?;
+            let Some(queue) = self.queues.get_mut(&leased.queue) else { return Ok(()) };
             let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { continue };
             let size = self.contents.size(content);
             queue.change(seq, (size, size), |entry| {
@@ -282,10 +330,31 @@ impl State {
             });
             fence += 1;
         }
-        queue.last_fence = queue.last_fence.max(fence.saturating_sub(1));
+        if let Some(queue) = self.queues.get_mut(&leased.queue) {
+            queue.last_fence = queue.last_fence.max(fence.saturating_sub(1));
+        }
+        Ok(())
     }
 
-    fn released(&mut self, released: &Released) {
+    /// Takes messages out for good; whole cold pages of them without reading those.
+    fn removed(&mut self, queue: QueueId, seqs: &Runs, load: &mut dyn Load) -> Result<(), Unreadable> {
+        for (first, count) in seqs.runs() {
+            let end = first.0.saturating_add(u64::from(*count));
+            let mut seq = first.0;
+            while seq < end {
+                let page_end = (seq / PAGE + 1).saturating_mul(PAGE).min(end);
+                if !self.remove_cold(queue, seq / PAGE, seq..page_end) {
+                    for seq in (seq..page_end).map(Seq) {
+                        self.remove(queue, seq, load)?;
+                    }
+                }
+                seq = page_end;
+            }
+        }
+        Ok(())
+    }
+
+    fn released(&mut self, released: &Released, load: &mut dyn Load) -> Result<(), Unreadable> {
         let until = released.deliver_at.map_or(NEVER, |at| at.0);
         let state = if until == NEVER { MessageState::Ready } else { MessageState::Scheduled };
         let mut back = released.back;
@@ -295,32 +364,50 @@ impl State {
                 end_lease(entry, state, until);
             };
             match &mut back {
-                None => self.change(released.queue, seq, change),
+                None => self.change(released.queue, seq, load, change)?,
                 Some(to) => {
-                    let Some(queue) = self.queues.get_mut(&released.queue) else { return };
+                    self.open(released.queue, seq, load)?;
+                    self.open(released.queue, *to, load)?;
+                    let Some(queue) = self.queues.get_mut(&released.queue) else { return Ok(()) };
                     let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { continue };
-                    queue.replace(seq, *to, self.contents.size(content), change);
+                    if queue.replace(seq, *to, self.contents.size(content), change) {
+                        self.note_new_page(released.queue, *to);
+                    }
                     to.0 += 1;
                 }
             }
         }
+        Ok(())
     }
 
-    fn moved(&mut self, moved: Moved) {
-        let Some(entry) = self.entry(moved.from, moved.seq) else { return };
-        let (content, id) = (entry.content, self.contents.get(entry.content).id);
+    fn moved(&mut self, moved: Moved, load: &mut dyn Load) -> Result<(), Unreadable> {
+        self.open(moved.from, moved.seq, load)?;
+        let Some(entry) = self.entry(moved.from, moved.seq) else { return Ok(()) };
+        let content = entry.content;
         self.contents.hold(content);
-        self.remove(moved.from, moved.seq);
+        self.remove(moved.from, moved.seq, load)?;
         for place in moved.places {
-            self.place(place, content, id, moved.at, moved.durable, |entry| {
+            self.place(place, content, (moved.at, moved.durable), load, |entry| {
                 entry.overlay = Some(moved.overlay.clone());
-            });
+            })?;
         }
         self.contents.release(content);
+        Ok(())
     }
 
-    fn edited(&mut self, queue: QueueId, seq: Seq, message: Message, stored: Option<Stored>) {
-        let Some(entry) = self.entry(queue, seq) else { return };
+    fn edited(
+        &mut self,
+        queue: QueueId,
+        seq: Seq,
+        message: Message,
+        stored: Option<Stored>,
+        load: &mut dyn Load,
+    ) -> Result<(), Unreadable> {
+        self.open(queue, seq, load)?;
+        let Some(entry) = self.entry(queue, seq) else {
+            self.contents.uses.freed.extend(stored.map(Held::from));
+            return Ok(());
+        };
         let (old, durable) = (entry.content, entry.durable);
         let id = self.contents.get(old).id;
         let new = self.contents.insert(id, message, stored, durable);
@@ -330,37 +417,50 @@ impl State {
             queue.change(seq, sizes, |entry| entry.content = new);
         }
         self.contents.release(old);
+        Ok(())
     }
 
-    fn recovered(&mut self, generation: u32) {
+    fn recovered(&mut self, generation: u32, load: &mut dyn Load) -> Result<(), Unreadable> {
         self.generation = generation;
         for id in self.queue_ids() {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
             queue.last_fence = queue.last_fence.max(u64::from(generation) << FENCES_PER_GENERATION);
+            // What is in flight is in memory.
             let linked: Vec<Seq> = queue
                 .entries
-                .iter_from(Seq(0))
+                .hot_from(Seq(0))
                 .filter(|(_, entry)| entry.state == MessageState::InFlight && entry.linked)
                 .map(|(seq, _)| seq)
                 .collect();
             for seq in linked {
-                self.change(id, seq, |entry| end_lease(entry, MessageState::Ready, NEVER));
+                self.change(id, seq, load, |entry| end_lease(entry, MessageState::Ready, NEVER))?;
             }
         }
+        Ok(())
     }
 
-    fn change(&mut self, queue: QueueId, seq: Seq, change: impl FnOnce(&mut Entry)) {
-        let Some(queue) = self.queues.get_mut(&queue) else { return };
-        let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { return };
+    fn change(
+        &mut self,
+        queue: QueueId,
+        seq: Seq,
+        load: &mut dyn Load,
+        change: impl FnOnce(&mut Entry),
+    ) -> Result<(), Unreadable> {
+        self.open(queue, seq, load)?;
+        let Some(queue) = self.queues.get_mut(&queue) else { return Ok(()) };
+        let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { return Ok(()) };
         let size = self.contents.size(content);
         queue.change(seq, (size, size), change);
+        Ok(())
     }
 
-    fn remove(&mut self, queue: QueueId, seq: Seq) {
-        let Some(queue) = self.queues.get_mut(&queue) else { return };
-        let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { return };
+    fn remove(&mut self, queue: QueueId, seq: Seq, load: &mut dyn Load) -> Result<(), Unreadable> {
+        self.open(queue, seq, load)?;
+        let Some(queue) = self.queues.get_mut(&queue) else { return Ok(()) };
+        let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { return Ok(()) };
         queue.remove(seq, self.contents.size(content));
         self.contents.release(content);
+        Ok(())
     }
 }
 

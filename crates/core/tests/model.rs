@@ -6,7 +6,7 @@
 mod common;
 
 use baton_model::policy::*;
-use baton_model::request::{LeaseMode, Outcome};
+use baton_model::request::{LeaseMode, Outcome, Publish};
 use baton_model::{Delivery, DeliveryRef, Name};
 use common::{A, B, Broker, body};
 use proptest::prelude::*;
@@ -20,10 +20,18 @@ enum Command {
         key: Option<u8>,
         durable: bool,
     },
+    /// Enough to fill pages of the index; every fifth expires, every seventh is delayed, every third has a key.
+    SendMany {
+        count: u16,
+        ms: u64,
+        durable: bool,
+    },
     Fetch {
         count: u32,
         lease_ms: Option<u64>,
     },
+    /// All contents and pages are copied to the end of the journal.
+    Rewrite,
     /// Settles the held delivery of that index (modulo how many are held).
     Settle {
         index: usize,
@@ -182,6 +190,17 @@ impl Model {
     }
 }
 
+/// As [`command`], with many messages now and then.
+fn deep_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => (60..300_u16, 0..300_u64, prop::bool::weighted(0.9))
+            .prop_map(|(count, ms, durable)| Command::SendMany { count, ms, durable }),
+        3 => (1..150_u32, prop::option::of(1..300_u64)).prop_map(|(count, lease_ms)| Command::Fetch { count, lease_ms }),
+        1 => Just(Command::Rewrite),
+        20 => command(),
+    ]
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let settling = prop_oneof![
         4 => Just(Settling::Complete),
@@ -229,8 +248,7 @@ struct Both {
 }
 
 impl Both {
-    fn new(policy: QueuePolicy) -> Self {
-        let mut broker = Broker::default();
+    fn new(policy: QueuePolicy, mut broker: Broker) -> Self {
         broker.declare("dead", QueuePolicy::default());
         broker.declare("q", policy.clone());
         let model = Model { policy, messages: Vec::new(), dead: Vec::new(), next: 1 };
@@ -240,8 +258,20 @@ impl Both {
     fn run(&mut self, command: &Command) {
         match command {
             Command::Send { priority, ttl_ms, delay_ms, key, durable } => {
-                self.send(*priority, *ttl_ms, *delay_ms, *key, *durable);
+                let publish = self.sent(*priority, *ttl_ms, *delay_ms, *key, *durable);
+                self.broker.publish(publish);
             }
+            Command::SendMany { count, ms, durable } => {
+                let mut publishes = Vec::new();
+                for i in 0..*count {
+                    let every = |n: u16| (i % n == 0).then_some(());
+                    let (ttl_ms, delay_ms) = (every(5).map(|()| 50 + ms), every(7).map(|()| *ms));
+                    let key = every(3).map(|()| (i % 11) as u8);
+                    publishes.push(self.sent((i % 4) as u8, ttl_ms, delay_ms, key, *durable));
+                }
+                self.broker.publish_all(publishes);
+            }
+            Command::Rewrite => self.broker.rewrite(0..u64::MAX),
             Command::Fetch { count, lease_ms } => {
                 let lease = lease_ms.map_or(LeaseMode::Linked, |ms| LeaseMode::Timed(Some(ms)));
                 let got = self.broker.fetch_as(A, "q", *count, lease);
@@ -278,21 +308,21 @@ impl Both {
         self.compare();
     }
 
-    fn send(
+    /// A message that the model has already.
+    fn sent(
         &mut self,
         priority: u8,
         ttl_ms: Option<u64>,
         delay_ms: Option<u64>,
         key: Option<u8>,
         durable: bool,
-    ) {
+    ) -> Publish {
         self.sent += 1;
         let text = format!("m{}", self.sent);
         let mut publish = self.broker.message("", "q", &text);
         (publish.priority, publish.ttl_ms, publish.delay_ms) = (Some(priority), ttl_ms, delay_ms);
         publish.durable = durable;
         publish.group_key = key.map(|key| key.to_string().into());
-        self.broker.publish(publish);
         let now = self.broker.now.0;
         let delay = delay_ms.filter(|ms| *ms > 0);
         self.model.messages.push(Message {
@@ -307,6 +337,7 @@ impl Both {
             failed: 0,
         });
         self.model.next += 1;
+        publish
     }
 
     fn settle(&mut self, index: usize, outcome: Settling) {
@@ -366,15 +397,25 @@ impl Both {
 
     /// At the end nothing is lost and nothing came twice: everything left is drained from both.
     fn finish(mut self) {
-        let left = self.broker.drain("q");
-        let expected: Vec<String> = self
-            .model
-            .fetch(self.broker.now.0, u32::MAX, None)
-            .into_iter()
-            .map(|(text, _, _)| text)
-            .collect();
-        assert_eq!(left, expected);
-        let mut dead = self.broker.drain("dead");
+        loop {
+            let left = self.broker.drain("q");
+            let now = self.broker.now.0;
+            let expected: Vec<String> =
+                self.model.fetch(now, 1_000, None).into_iter().map(|(text, _, _)| text).collect();
+            assert_eq!(left, expected);
+            if left.is_empty() {
+                break;
+            }
+            self.model.messages.retain(|m| !left.contains(&m.body));
+        }
+        let mut dead = Vec::new();
+        loop {
+            let some = self.broker.drain("dead");
+            if some.is_empty() {
+                break;
+            }
+            dead.extend(some);
+        }
         // Transient dead letters do not survive the restarts on the way.
         self.model.dead.retain(|text| dead.contains(text));
         dead.sort();
@@ -391,7 +432,25 @@ proptest! {
         policy in policy(),
         commands in prop::collection::vec(command(), 1..120),
     ) {
-        let mut both = Both::new(policy);
+        let mut both = Both::new(policy, Broker::default());
+        for command in &commands {
+            both.run(command);
+        }
+        both.finish();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The same with hardly any room for the index in memory: its pages come and go all the time.
+    #[test]
+    fn the_machine_does_the_same_with_its_index_on_disk(
+        policy in policy(),
+        messages_max in 0..200_u64,
+        commands in prop::collection::vec(deep_command(), 1..60),
+    ) {
+        let mut both = Both::new(policy, Broker::with_index_messages_max(messages_max));
         for command in &commands {
             both.run(command);
         }

@@ -137,7 +137,7 @@ fn deleting_a_queue_tells_its_consumers_and_frees_its_messages() {
     broker.declare("q", QueuePolicy::default());
     assert_eq!(broker.drain("q"), Vec::<String>::new());
     let mut last = Vec::new();
-    broker.machine.contents(&mut |stored| last.push(stored));
+    broker.machine.held(&mut |held| last.push(held), &mut |_| {});
     assert!(last.is_empty(), "contents are freed");
     let _ = Name::default();
 }

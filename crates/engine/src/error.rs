@@ -18,6 +18,9 @@ pub enum EngineError {
         /// What is wrong.
         source: DecodeError,
     },
+    /// A page of an index that is needed at once cannot be read: damage. Examine the directory with `baton doctor`.
+    #[error("{0}; examine the data directory with `baton doctor`")]
+    Page(baton_core::Unreadable),
     /// The records contradict each other: a bug. Keep the directory and report it.
     #[error("the journal could not be folded into a state: {0}; keep the data directory and report this")]
     Broken(String),

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use baton_core::machine::{Sizes, Totals};
 use baton_core::record::{Enqueued, Leased, Place, Record, Removal, Runs};
 use baton_core::snapshot::{EntryItem, Item};
-use baton_core::{Context, Effect, Stored};
+use baton_core::{Context, Effect, Held, Load, Rewrite, Stored, Unreadable};
 use baton_model::request::MessageState;
 use baton_model::{
     ConnectionId, ConsumerId, Delivery, DeliveryRef, Event, Fence, LinkId, Message, MessageId, Publish,
@@ -48,7 +48,20 @@ impl Machine {
 
     pub(crate) fn set_resident_bytes_max(&mut self, _: u64) {}
 
-    pub(crate) fn apply(&mut self, record: Record, content: Option<Stored>) {
+    pub(crate) fn set_index_messages_max(&mut self, _: u64) {}
+
+    #[expect(clippy::unnecessary_wraps, reason = "the core's can fail")]
+    pub(crate) fn apply(
+        &mut self,
+        record: Record,
+        content: Option<Stored>,
+        _: &mut dyn Load,
+    ) -> Result<(), Unreadable> {
+        self.fold(record, content);
+        Ok(())
+    }
+
+    fn fold(&mut self, record: Record, content: Option<Stored>) {
         match record {
             Record::Enqueued(enqueued) => {
                 let seq = enqueued.places[0].seq.0;
@@ -81,8 +94,12 @@ impl Machine {
         false
     }
 
-    pub(crate) fn contents(&self, each: &mut dyn FnMut(Stored)) {
-        self.entries.iter().for_each(|entry| each(entry.stored));
+    pub(crate) fn held(&mut self, in_use: &mut dyn FnMut(Held), _: &mut dyn FnMut(Held)) {
+        self.entries.iter().for_each(|entry| in_use(entry.stored.into()));
+    }
+
+    pub(crate) fn rewrite(&mut self, _: &mut Rewrite, _: u64, _: &mut Context<'_>) -> bool {
+        true
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -126,12 +143,12 @@ impl Machine {
                 let seqs: Runs = settle.deliveries.iter().map(|delivery| delivery.seq).collect();
                 self.in_flight -= u32::try_from(seqs.count()).unwrap();
                 for seq in seqs.iter() {
-                    cx.store.free(self.entries.iter().find(|e| e.seq == seq.0).unwrap().stored);
+                    cx.store.free(self.entries.iter().find(|e| e.seq == seq.0).unwrap().stored.into());
                 }
                 let removed =
                     Record::Removed { queue: QUEUE, seqs, reason: Removal::Completed, durable: true };
                 let end = cx.store.append(&removed).end;
-                self.apply(removed, None);
+                self.fold(removed, None);
                 if let Some(token) = settle.token {
                     let event = Event::Settled { token, stale: Vec::new() };
                     cx.effects.push(Effect { connection, event, needs: Some(end) });
@@ -169,7 +186,7 @@ impl Machine {
         let record =
             Record::Enqueued(Box::new(Enqueued { id, at: now, message, overlay, places, durable: true }));
         let appended = cx.store.append(&record);
-        self.apply(record, appended.content);
+        self.fold(record, appended.content);
         if publish.key == "evict" {
             self.entries.back_mut().unwrap().message = None;
         }
@@ -235,10 +252,11 @@ impl Machine {
     pub(crate) fn recovered(&mut self, now: Time, cx: &mut Context<'_>) {
         let record = Record::Recovered { generation: self.generation + 1, at: now };
         cx.store.append(&record);
-        self.apply(record, None);
+        self.fold(record, None);
     }
 
-    pub(crate) fn restore(&mut self, item: Item) {
+    #[expect(clippy::unnecessary_wraps, reason = "the core's can fail")]
+    pub(crate) fn restore(&mut self, item: Item, _: &mut dyn Load) -> Result<(), Unreadable> {
         match item {
             Item::Machine { next_message, generation, .. } => {
                 self.next_seq = next_message;
@@ -253,6 +271,7 @@ impl Machine {
             }),
             other => panic!("the fake knows no {other:?}"),
         }
+        Ok(())
     }
 
     pub(crate) fn snapshot(&self, each: &mut dyn FnMut(Item)) {

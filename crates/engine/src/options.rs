@@ -17,9 +17,11 @@ pub struct Options {
     /// Default 32 MiB, half a segment: replayed in a fraction of a second, and a segment that is dead comes back as the next one
     /// before it is needed.
     pub snapshot_bytes_min: u64,
-    /// Contents kept in memory, bytes; beyond that they are read back from the journal. Default 128 MiB: consumers that keep up
+    /// Contents kept in memory, bytes; beyond that they are read back from the journal. Default 64 MiB: consumers that keep up
     /// never wait for the disk.
     pub resident_bytes_max: u64,
+    /// Messages of which the index is kept in memory, about; pages of it beyond lie in the journal. Default 128 Ki, about 20 MiB.
+    pub index_messages_max: u64,
     /// How often a full disk is tried again, milliseconds. Default 1000.
     pub full_probe_ms: u64,
     /// Below this average time of an append an idle partition writes by itself instead of waking another thread.
@@ -34,7 +36,8 @@ impl Default for Options {
             linger_ms: 5,
             batch_bytes_max: 8 << 20,
             snapshot_bytes_min: 32 << 20,
-            resident_bytes_max: 128 << 20,
+            resident_bytes_max: 64 << 20,
+            index_messages_max: 128 << 10,
             full_probe_ms: 1000,
             inline_append_max: Duration::from_micros(500),
         }

@@ -7,10 +7,11 @@
 //! (append it, land)  what was parked with it leaves
 //! ```
 //!
-//! What is due when, and what happens to snapshots and segments, is in `upkeep`; what happens when something breaks, in
-//! `stopping`.
+//! What is due when, and what happens to snapshots, is in `upkeep`; to old segments, in `reclaim`; what happens when
+//! something breaks, in `stopping`.
 
 mod blocking;
+mod reclaim;
 mod stopping;
 mod upkeep;
 
@@ -40,8 +41,9 @@ use crate::stats::{Counters, Counts};
 use crate::store::BatchStore;
 use crate::{Machine, refuse};
 
+pub(crate) use reclaim::KEEPER_JOBS_MAX;
+use reclaim::Reclaim;
 pub(crate) use stopping::panic_text;
-pub(crate) use upkeep::KEEPER_JOBS_MAX;
 
 /// One partition.
 pub struct Partition {
@@ -72,9 +74,7 @@ pub struct Partition {
     /// Encoded at a batch boundary that is not durable yet.
     snapshot_ready: Option<KeeperJob>,
     jobs: Vec<KeeperJob>,
-    removing: Vec<Position>,
-    reclaim: bool,
-    reclaim_at: Time,
+    reclaim: Reclaim,
     housekeeping: Arc<dyn Housekeeping>,
     /// Requests refused without asking the core.
     refused: u64,
@@ -126,24 +126,28 @@ impl Partition {
             plan: Plan::new(snapshot_position, snapshot_bytes, options.snapshot_bytes_min),
             snapshot_ready: None,
             jobs: Vec::new(),
-            removing: Vec::new(),
-            reclaim: true,
-            reclaim_at: now,
+            reclaim: Reclaim::new(now),
             housekeeping: journal.housekeeping(),
             refused: 0,
             counts: Counts { recovered_records: records, ..Counts::default() },
             counters,
             options,
         };
+        let (machine, store) = (&mut partition.machine, &mut partition.store);
+        let (live, freed_pages) = (&mut store.live, &mut store.freed_pages);
+        let mut given_up = Vec::new();
+        machine.held(&mut |at| live.add(at), &mut |at| given_up.push(at));
+        for at in given_up {
+            // The snapshot names it: it counts until another one takes its place.
+            live.add(at);
+            freed_pages.add(at);
+        }
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let mut cx = Context { store: &mut partition.store, effects: &mut partition.effects };
             partition.machine.recovered(now, &mut cx);
         }));
         worked.map_err(|panic| EngineError::Broken(panic_text(&*panic)))?;
         partition.effects.clear();
-        // What was given up so far was never counted.
-        partition.store.freed = Freed::default();
-        partition.machine.contents(&mut |at| partition.store.live.add(at));
         partition.end_turn();
         Ok((partition, journal))
     }
@@ -233,6 +237,7 @@ impl Partition {
         self.tick();
         let mut cx = Context { store: &mut self.store, effects: &mut self.effects };
         self.machine.dispatch(self.now, &mut cx);
+        self.rewrite();
         self.route();
         for id in self.connections.pausing() {
             self.counts.pauses += 1;
@@ -349,6 +354,7 @@ impl Partition {
         counts.messages = sizes.messages as u64;
         counts.consumers = sizes.consumers as u64;
         counts.resident_bytes = sizes.resident_bytes;
+        counts.indexed_messages = sizes.indexed;
         counts.connections = self.connections.len() as u64;
         counts.journal_end = self.store.durable;
         counts.live_bytes = self.store.live.total_bytes();

@@ -1,10 +1,13 @@
 //! From what a journal holds to a state: the items of the snapshot, then the records behind it. What of the journal's
-//! contents is still live is asked of the core afterwards.
+//! contents is still live is asked of the core afterwards. Contents are not read, and of the index only the pages that a
+//! record is about.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use baton_core::{Stored, codec};
-use baton_journal::{Location, Opened, Position};
+use baton_core::{Load, Stored, codec};
+use baton_journal::{JournalReader, Location, Opened, Position};
+use bytes::Bytes;
 
 use crate::error::EngineError;
 use crate::options::Options;
@@ -25,7 +28,24 @@ pub(crate) fn recover(opened: &mut Opened, options: &Options) -> Result<Recovere
         .unwrap_or_else(|panic| Err(EngineError::Broken(panic_text(&*panic))))
 }
 
+/// Reads pages of the index while the journal is being folded.
+struct Pages(Arc<dyn JournalReader>);
+
+impl Load for Pages {
+    fn load(&mut self, at: Stored) -> Option<Bytes> {
+        let location = Location { position: Position(at.position), len_bytes: at.len_bytes };
+        match self.0.read(location) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                tracing::error!(%error, "a page of an index could not be read");
+                None
+            }
+        }
+    }
+}
+
 fn fold(opened: &mut Opened, options: &Options) -> Result<Recovered, EngineError> {
+    let mut pages = Pages(opened.journal.reader());
     let recovery = &mut opened.recovery;
     if let Some(torn) = recovery.torn_tail() {
         tracing::warn!(
@@ -37,11 +57,14 @@ fn fold(opened: &mut Opened, options: &Options) -> Result<Recovered, EngineError
     }
     let mut machine = Machine::new(options.seed);
     machine.set_resident_bytes_max(options.resident_bytes_max);
+    machine.set_index_messages_max(options.index_messages_max);
     let snapshot_position = recovery.snapshot_position().unwrap_or_default();
     let (mut snapshot_bytes, mut snapshot_records) = (0, 0);
     let mut understood = Ok(());
     let read = recovery.read_snapshot(&mut |record| {
-        let restored = snapshot::decode(record, snapshot_records, &mut |item| machine.restore(item));
+        let restored = snapshot::decode(record, snapshot_records, &mut |item| {
+            machine.restore(item, &mut pages).map_err(EngineError::Page)
+        });
         snapshot_records += 1;
         snapshot_bytes += record.len() as u64;
         restored.map_err(|error| {
@@ -61,7 +84,8 @@ fn fold(opened: &mut Opened, options: &Options) -> Result<Recovered, EngineError
             position: location.position.0 + u64::from(range.offset),
             len_bytes: range.len_bytes,
         });
-        machine.apply(record, content);
+        let applied = machine.apply(record, content, &mut pages);
+        applied.map_err(|error| snapshot::not_understood(location.position, &error))?;
         records += 1;
         Ok(())
     })?;

@@ -1,21 +1,18 @@
-//! How much of the journal is live: bytes of contents that messages still refer to, counted in equal stretches of positions.
-//! A segment in which no stretch holds anything live can go. Nothing is searched: a position's stretch is a division away.
+//! How much of the journal is live: bytes of contents that messages still refer to, and of pages of their indexes, counted in
+//! equal stretches of positions. A segment in which no stretch holds anything live can go. Nothing is searched: a position's
+//! stretch is a division away.
 //!
 //! What a message gave up counts as given up only when the record that says so is durable: until then a crash brings the
 //! message back.
 
 use std::collections::VecDeque;
 
-use baton_core::Stored;
+use baton_core::{Held, STRETCH_BYTES};
 use baton_journal::{Position, SegmentInfo};
-
-/// Length of a stretch. Segments have 2 MiB and more; a content that begins at the end of a neighbour's stretch can keep a
-/// segment a little longer than needed, so stretches are much shorter than segments.
-const STRETCH_BYTES: u64 = 256 << 10;
 
 /// Bytes given up, by stretch, not yet counted.
 #[derive(Debug, Default)]
-pub(crate) struct Freed(Vec<(u64, u64)>);
+pub(crate) struct Freed(Vec<Held>);
 
 /// Live bytes by stretch.
 #[derive(Debug, Default)]
@@ -27,14 +24,43 @@ pub(crate) struct Live {
     emptied: bool,
 }
 
+/// Pages given up. A snapshot that could still be used may name them, so they count as live until neither the newest nor the
+/// one before it does.
+#[derive(Debug, Default)]
+pub(crate) struct FreedPages {
+    /// Since the newest snapshot began.
+    fresh: Vec<Held>,
+    /// Before the one that is being written began.
+    writing: Vec<Held>,
+    /// Before the newest one began: the one before it may name them.
+    older: Vec<Held>,
+}
+
 impl Freed {
-    pub(crate) fn add(&mut self, at: Stored) {
-        let stretch = at.position / STRETCH_BYTES;
-        let len = u64::from(at.len_bytes);
+    pub(crate) fn add(&mut self, at: Held) {
         match self.0.last_mut() {
-            Some((last, bytes)) if *last == stretch => *bytes += len,
-            _ => self.0.push((stretch, len)),
+            Some(last) if last.stretch == at.stretch => last.bytes += at.bytes,
+            _ => self.0.push(at),
         }
+    }
+}
+
+impl FreedPages {
+    pub(crate) fn add(&mut self, at: Held) {
+        self.fresh.push(at);
+    }
+
+    /// A snapshot begins: it names none of those given up so far.
+    pub(crate) fn begin(&mut self) {
+        self.writing.append(&mut self.fresh);
+    }
+
+    /// The snapshot counts. Returns what nobody names any more.
+    pub(crate) fn end(&mut self) -> Freed {
+        let named_by_none = std::mem::replace(&mut self.older, std::mem::take(&mut self.writing));
+        let mut freed = Freed::default();
+        named_by_none.into_iter().for_each(|at| freed.add(at));
+        freed
     }
 }
 
@@ -43,28 +69,27 @@ impl Live {
         self.total_bytes
     }
 
-    pub(crate) fn add(&mut self, at: Stored) {
-        let stretch = at.position / STRETCH_BYTES;
+    pub(crate) fn add(&mut self, at: Held) {
         if self.bytes.is_empty() {
-            self.first = stretch;
+            self.first = at.stretch;
         }
-        while stretch < self.first {
+        while at.stretch < self.first {
             self.bytes.push_front(0);
             self.first -= 1;
         }
-        let index = usize::try_from(stretch - self.first).unwrap_or(usize::MAX);
+        let index = usize::try_from(at.stretch - self.first).unwrap_or(usize::MAX);
         if index >= self.bytes.len() {
             self.bytes.resize(index + 1, 0);
         }
         if let Some(bytes) = self.bytes.get_mut(index) {
-            *bytes += u64::from(at.len_bytes);
-            self.total_bytes += u64::from(at.len_bytes);
+            *bytes += at.bytes;
+            self.total_bytes += at.bytes;
         }
     }
 
     /// Counts what was given up. `freed` is empty afterwards.
     pub(crate) fn subtract(&mut self, freed: &mut Freed) {
-        for (stretch, len) in freed.0.drain(..) {
+        for Held { stretch, bytes: len } in freed.0.drain(..) {
             let index = stretch.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
             let Some(bytes) = index.and_then(|index| self.bytes.get_mut(index)) else { continue };
             debug_assert!(*bytes >= len, "more was given up than there was");
@@ -80,6 +105,15 @@ impl Live {
         std::mem::take(&mut self.emptied)
     }
 
+    /// Live bytes between two positions, those of their whole stretches.
+    pub(crate) fn between(&self, base: Position, end: Position) -> u64 {
+        let (from, to) = (base.0 / STRETCH_BYTES, end.0.saturating_sub(1) / STRETCH_BYTES);
+        (from.max(self.first)..=to)
+            .map_while(|stretch| usize::try_from(stretch - self.first).ok())
+            .map_while(|index| self.bytes.get(index))
+            .sum()
+    }
+
     /// Sealed segments with nothing live, all of them before `covered` (what the newest snapshot holds).
     pub(crate) fn dead<'a>(
         &'a self,
@@ -89,7 +123,7 @@ impl Live {
         segments
             .iter()
             .filter(move |segment| segment.sealed && segment.end <= covered)
-            .filter(|segment| self.is_empty(segment.base, segment.end))
+            .filter(|segment| self.between(segment.base, segment.end) == 0)
             .map(|segment| segment.base)
     }
 
@@ -100,22 +134,15 @@ impl Live {
             self.first += 1;
         }
     }
-
-    fn is_empty(&self, base: Position, end: Position) -> bool {
-        let (from, to) = (base.0 / STRETCH_BYTES, end.0.saturating_sub(1) / STRETCH_BYTES);
-        (from.max(self.first)..=to).all(|stretch| {
-            let index = usize::try_from(stretch - self.first).unwrap_or(usize::MAX);
-            self.bytes.get(index).is_none_or(|bytes| *bytes == 0)
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(position: u64) -> Stored {
-        Stored { position, len_bytes: 100 }
+    /// A stretch's worth of 100 bytes at a position.
+    fn at(position: u64) -> Held {
+        Held { stretch: position / STRETCH_BYTES, bytes: 100 }
     }
 
     fn segment(base: u64, end: u64, sealed: bool) -> SegmentInfo {
@@ -132,6 +159,7 @@ mod tests {
             [segment(0, 2 * MIB, true), segment(2 * MIB, 4 * MIB, true), segment(4 * MIB, 6 * MIB, false)];
         let dead = |live: &Live, covered| live.dead(&segments, Position(covered)).collect::<Vec<_>>();
         assert!(dead(&live, 6 * MIB).is_empty());
+        assert_eq!(live.between(Position(0), Position(2 * MIB)), 200);
         let mut freed = Freed::default();
         [MIB, MIB + 5000].into_iter().for_each(|position| freed.add(at(position)));
         live.subtract(&mut freed);
@@ -146,5 +174,31 @@ mod tests {
         live.add(at(MIB));
         assert!(dead(&live, 6 * MIB).contains(&Position(2 * MIB)));
         assert!(!dead(&live, 6 * MIB).contains(&Position(0)));
+    }
+
+    #[test]
+    fn a_page_is_given_up_when_no_snapshot_that_counts_names_it() {
+        let mut live = Live::default();
+        live.add(at(0));
+        let mut pages = FreedPages::default();
+        pages.add(at(0));
+        let mut snapshot = |pages: &mut FreedPages| {
+            pages.begin();
+            live.subtract(&mut pages.end());
+            live.total_bytes()
+        };
+        assert_eq!(snapshot(&mut pages), 100, "the snapshot before may name it");
+        assert_eq!(snapshot(&mut pages), 0);
+    }
+
+    #[test]
+    fn a_snapshot_that_fails_gives_up_nothing() {
+        let mut pages = FreedPages::default();
+        pages.add(at(0));
+        pages.begin();
+        pages.add(at(STRETCH_BYTES));
+        pages.begin();
+        assert!(pages.end().0.is_empty());
+        assert_eq!(pages.end().0.len(), 2, "both count with the next one that succeeds");
     }
 }

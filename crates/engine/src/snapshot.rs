@@ -16,11 +16,10 @@ const VERSION: u8 = 1;
 const RECORD_BYTES: usize = 256 << 10;
 
 /// A snapshot is due when the journal has grown by so many times its size. The partition stands still while one is encoded
-/// (about 150 ns a message), so it must be rare beside the messages that come in; replaying so much takes about as long as
-/// reading the snapshot.
-const GROWTH: u64 = 8;
-/// Beyond this growth, bytes, twice its size is enough: replay holds what it reads in memory for a while.
-const GROWTH_BYTES_MAX: u64 = 512 << 20;
+/// (about 5 ns a byte), so it must be rare beside the messages that come in. A deep queue is a few bytes a page in it.
+const GROWTH: u64 = 32;
+/// Beyond this growth, bytes, twice its size is enough: so much is replayed in about half a second.
+const GROWTH_BYTES_MAX: u64 = 256 << 20;
 
 /// When the next snapshot is due.
 #[derive(Debug)]
@@ -33,12 +32,14 @@ pub(crate) struct Plan {
     pub(crate) covered: Position,
     /// One waits to be written, or is being written.
     pub(crate) under_way: bool,
+    /// One is wanted, though the journal has not grown enough: dead segments wait for it.
+    pub(crate) wanted: bool,
     grow_min: u64,
 }
 
 impl Plan {
     pub(crate) fn new(covered: Position, last_bytes: u64, grow_min: u64) -> Self {
-        Self { last_position: covered, last_bytes, covered, under_way: false, grow_min }
+        Self { last_position: covered, last_bytes, covered, under_way: false, wanted: false, grow_min }
     }
 
     /// Whether a journal that ends at `end` has grown enough.
@@ -46,7 +47,7 @@ impl Plan {
         let grown = end.since(self.last_position);
         let twice = self.last_bytes.saturating_mul(2);
         let many = self.last_bytes.saturating_mul(GROWTH).min(twice.max(GROWTH_BYTES_MAX));
-        !self.under_way && grown >= self.grow_min.max(many)
+        !self.under_way && (self.wanted && grown > 0 || grown >= self.grow_min.max(many))
     }
 }
 
@@ -77,7 +78,11 @@ pub(crate) fn encode(machine: &Machine) -> Vec<Vec<u8>> {
 }
 
 /// Hands over the items of one record of a snapshot, the `number`th.
-pub(crate) fn decode(record: &[u8], number: u64, each: &mut dyn FnMut(Item)) -> Result<(), EngineError> {
+pub(crate) fn decode(
+    record: &[u8],
+    number: u64,
+    each: &mut dyn FnMut(Item) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
     let damaged = |offset, defect| EngineError::Snapshot {
         record: number,
         source: codec::DecodeError { offset, defect },
@@ -92,7 +97,7 @@ pub(crate) fn decode(record: &[u8], number: u64, each: &mut dyn FnMut(Item)) -> 
         let (len, behind) = rest.split_first_chunk::<4>().ok_or_else(truncated)?;
         let len = u32::from_le_bytes(*len) as usize;
         let (item, behind) = behind.split_at_checked(len).ok_or_else(truncated)?;
-        each(codec::decode_item(item).map_err(|error| damaged(at + 4 + error.offset, error.defect))?);
+        each(codec::decode_item(item).map_err(|error| damaged(at + 4 + error.offset, error.defect))?)?;
         rest = behind;
     }
     Ok(())

@@ -100,6 +100,12 @@ counters! {
     live_bytes,
     /// Bytes of contents that are in memory.
     resident_bytes,
+    /// Messages whose index is in memory.
+    indexed_messages,
+    /// Bytes of the journal on disk: of all segments, as far as they are written.
+    disk_bytes,
+    /// Bytes of contents and pages copied forward, so that the segments they lay in can go.
+    rewritten_bytes,
     /// How often contents were read back from storage.
     chunks_read,
     /// Snapshots written.

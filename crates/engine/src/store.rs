@@ -2,12 +2,12 @@
 //! back from the journal.
 
 use baton_core::codec;
-use baton_core::{Appended, Record, Store, Stored};
+use baton_core::{Appended, Held, Load, Record, Store, Stored};
 use baton_journal::{BatchBuilder, Journal, JournalError};
 use bytes::Bytes;
 
 use crate::reads::Reads;
-use crate::segments::{Freed, Live};
+use crate::segments::{Freed, FreedPages, Live};
 
 /// See the top of this file.
 pub(crate) struct BatchStore {
@@ -15,6 +15,7 @@ pub(crate) struct BatchStore {
     pub(crate) live: Live,
     /// Given up by records in the batch being filled.
     pub(crate) freed: Freed,
+    pub(crate) freed_pages: FreedPages,
     /// What can be read: everything before it has been appended.
     pub(crate) durable: u64,
     /// A content was asked for that is not durable yet: dispatch again when the flight has landed.
@@ -33,6 +34,7 @@ impl BatchStore {
             builder: journal.batch_builder(),
             live: Live::default(),
             freed: Freed::default(),
+            freed_pages: FreedPages::default(),
             durable: journal.end().0,
             asked_early: false,
             hurried: false,
@@ -58,7 +60,7 @@ impl Store for BatchStore {
                     len_bytes: range.len_bytes,
                 });
                 if let Some(content) = content {
-                    self.live.add(content);
+                    self.live.add(content.into());
                 }
                 Appended { end: location.end().0, content }
             }
@@ -69,6 +71,24 @@ impl Store for BatchStore {
         }
     }
 
+    fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
+    fn free(&mut self, at: Held) {
+        self.freed.add(at);
+    }
+
+    fn hold(&mut self, at: Held) {
+        self.live.add(at);
+    }
+
+    fn free_page(&mut self, at: Held) {
+        self.freed_pages.add(at);
+    }
+}
+
+impl Load for BatchStore {
     fn load(&mut self, at: Stored) -> Option<Bytes> {
         if at.position.saturating_add(u64::from(at.len_bytes)) > self.durable {
             self.asked_early = true;
@@ -85,13 +105,5 @@ impl Store for BatchStore {
                 None
             }
         }
-    }
-
-    fn hurry(&mut self) {
-        self.hurried = true;
-    }
-
-    fn free(&mut self, at: Stored) {
-        self.freed.add(at);
     }
 }

@@ -110,6 +110,14 @@ pub struct SegmentInfo {
     pub file_bytes: u64,
 }
 
+impl SegmentInfo {
+    /// Bytes of its batches.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.end.since(self.base)
+    }
+}
+
 /// Work beside the appends. Usable from any thread.
 pub trait Housekeeping: Send + Sync {
     /// All segments, oldest first. The last one is active: not sealed.

@@ -175,6 +175,7 @@ fn failure(config: &Config, error: &EngineError) -> Failure {
         EngineError::Journal(Journal::Locked { .. }) => (Exit::Locked, " with --data-dir".to_owned()),
         EngineError::Journal(Journal::Corrupt { .. } | Journal::NotUnderstood { .. })
         | EngineError::Snapshot { .. }
+        | EngineError::Page(_)
         | EngineError::Broken(_) => {
             (Exit::Corrupt, format!(": `baton doctor {}`", config.data_dir.value.display()))
         }

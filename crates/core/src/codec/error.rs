@@ -26,6 +26,8 @@ pub enum Defect {
     NotUtf8,
     /// Bytes behind the end.
     Trailing,
+    /// Bytes that are not what was written.
+    Checksum,
 }
 
 impl fmt::Display for DecodeError {
@@ -38,6 +40,7 @@ impl fmt::Display for DecodeError {
             Defect::BadValue(what) => write!(f, "not a valid {what}")?,
             Defect::NotUtf8 => write!(f, "a name is not UTF-8")?,
             Defect::Trailing => write!(f, "bytes follow its end")?,
+            Defect::Checksum => write!(f, "the checksum does not match: damage")?,
         }
         write!(f, ", at byte {}", self.offset)
     }

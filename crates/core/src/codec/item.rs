@@ -7,6 +7,7 @@ use baton_model::{Fence, MessageId, QueueId, Seq};
 use super::codes::Code;
 use super::error::{DecodeError, Defect};
 use super::messages::{put_names, put_overlay, take_names, take_overlay};
+use super::page::{put_summary, take_summary};
 use super::wire::{Reader, put_bytes, put_len, put_name, put_opt, put_varint};
 use crate::context::Stored;
 use crate::snapshot::{EntryItem, Item};
@@ -15,6 +16,7 @@ const MACHINE: u8 = 1;
 const CATALOG: u8 = 2;
 const QUEUE: u8 = 3;
 const ENTRY: u8 = 4;
+const PAGE: u8 = 5;
 
 const FIRST_ACQUIRED: u8 = 1;
 const UNTIL: u8 = 1 << 1;
@@ -55,6 +57,14 @@ pub fn encode_item(item: &Item, buf: &mut Vec<u8>) {
             }
         }
         Item::Entry(entry) => put_entry(buf, entry),
+        Item::Page { queue, page, at, summary } => {
+            buf.push(PAGE);
+            put_varint(buf, queue.0.into());
+            put_varint(buf, *page);
+            put_varint(buf, at.position);
+            put_varint(buf, at.len_bytes.into());
+            put_summary(buf, summary);
+        }
     }
 }
 
@@ -123,6 +133,12 @@ pub fn decode_item(bytes: &[u8]) -> Result<Item, DecodeError> {
                 .collect::<Result<_, DecodeError>>()?,
         },
         ENTRY => Item::Entry(Box::new(take_entry(&mut input)?)),
+        PAGE => Item::Page {
+            queue: QueueId(input.u32()?),
+            page: input.varint()?,
+            at: Stored { position: input.varint()?, len_bytes: input.u32()? },
+            summary: Box::new(take_summary(&mut input)?),
+        },
         unknown => return Err(DecodeError { offset: 0, defect: Defect::UnknownKind(unknown) }),
     };
     input.finish()?;

@@ -216,12 +216,12 @@ pub(super) fn take_moved(input: &mut Reader<'_>) -> Result<Record, DecodeError> 
 pub(super) fn put_edited(
     buf: &mut Vec<u8>,
     start: usize,
-    queue: QueueId,
-    seq: Seq,
+    kind: u8,
+    (queue, seq): (QueueId, Seq),
     message: &Message,
     durable: bool,
 ) -> ContentRange {
-    buf.push(kind::EDITED);
+    buf.push(kind);
     buf.push(durable_flag(durable));
     put_varint(buf, queue.0.into());
     put_varint(buf, seq.0);
@@ -230,13 +230,19 @@ pub(super) fn put_edited(
 
 pub(super) fn take_edited(
     input: &mut Reader<'_>,
+    kind: u8,
     content: &MakeContent<'_>,
 ) -> Result<(Record, Option<ContentRange>), DecodeError> {
     let durable = input.flags(DURABLE)? != 0;
     let queue = QueueId(input.u32()?);
     let seq = Seq(input.varint()?);
     let (message, range) = take_content(input, content)?;
-    Ok((Record::Edited { queue, seq, message, durable }, Some(range)))
+    let record = if kind == kind::COPIED {
+        Record::Copied { queue, seq, message, durable }
+    } else {
+        Record::Edited { queue, seq, message, durable }
+    };
+    Ok((record, Some(range)))
 }
 
 pub(super) fn put_key_held(buf: &mut Vec<u8>, queue: QueueId, key: &Name, held: bool, durable: bool) {

@@ -18,6 +18,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::context::Stored;
+use crate::queue::page::Summary;
 use crate::record::{Enqueued, Leased, Moved, Place, QueueCreated, Released, Removal, Runs, Transferred};
 use crate::snapshot::{EntryItem, Item};
 
@@ -283,6 +284,8 @@ fn message_record() -> BoxedStrategy<Record> {
         ),
         (queue(), seq(), message(), any::<bool>())
             .prop_map(|(queue, seq, message, durable)| Record::Edited { queue, seq, message, durable }),
+        (queue(), seq(), message(), any::<bool>())
+            .prop_map(|(queue, seq, message, durable)| Record::Copied { queue, seq, message, durable }),
         (queue(), name(), any::<bool>(), any::<bool>())
             .prop_map(|(queue, key, held, durable)| Record::KeyHeld { queue, key, held, durable }),
         (any::<u32>(), time()).prop_map(|(generation, at)| Record::Recovered { generation, at }),
@@ -291,6 +294,43 @@ fn message_record() -> BoxedStrategy<Record> {
 }
 
 fn entry() -> BoxedStrategy<Item> {
+    entry_item().prop_map(|entry| Item::Entry(Box::new(entry))).boxed()
+}
+
+/// A page: any numbers, of one queue, none of them in flight.
+fn page() -> BoxedStrategy<(QueueId, u64, Vec<EntryItem>)> {
+    let of_page = |queue: QueueId, entry: EntryItem| {
+        let state = match entry.state {
+            MessageState::InFlight => MessageState::Ready,
+            state => state,
+        };
+        EntryItem { queue, state, linked: false, ..entry }
+    };
+    (queue(), number(), vec(entry_item(), 1..20))
+        .prop_map(move |(queue, page, entries)| {
+            (queue, page, entries.into_iter().map(|entry| of_page(queue, entry)).collect())
+        })
+        .boxed()
+}
+
+fn page_item() -> BoxedStrategy<Item> {
+    (page(), number(), any::<u32>())
+        .prop_map(|((queue, page, entries), position, len_bytes)| Item::Page {
+            queue,
+            page,
+            at: Stored { position, len_bytes },
+            summary: Box::new(Summary::of(&small(entries))),
+        })
+        .boxed()
+}
+
+/// Entries whose contents' lengths can be added up.
+fn small(mut entries: Vec<EntryItem>) -> Vec<EntryItem> {
+    entries.iter_mut().for_each(|entry| entry.content.len_bytes %= 1000);
+    entries
+}
+
+fn entry_item() -> BoxedStrategy<EntryItem> {
     use MessageState::{Deferred, InFlight, Ready, Scheduled};
     let state = select(vec![Ready, Scheduled, InFlight, Deferred]);
     (
@@ -298,26 +338,24 @@ fn entry() -> BoxedStrategy<Item> {
         (of(time()), any::<u32>(), any::<u32>(), state, of(time()), of(time())),
         (number(), any::<u8>(), of(name()), of(overlay()), any::<bool>()),
     )
-        .prop_map(|(a, b, c)| {
-            Item::Entry(Box::new(EntryItem {
-                queue: a.0,
-                seq: a.1,
-                id: MessageId(a.2),
-                content: Stored { position: a.3, len_bytes: a.4 },
-                envelope_bytes: a.5,
-                enqueued_at: a.6,
-                first_acquired_at: b.0,
-                acquired: b.1,
-                failed: b.2,
-                state: b.3,
-                until: b.4,
-                expires_at: b.5,
-                fence: Fence(c.0),
-                linked: c.4,
-                priority: c.1,
-                key: c.2,
-                overlay: c.3,
-            }))
+        .prop_map(|(a, b, c)| EntryItem {
+            queue: a.0,
+            seq: a.1,
+            id: MessageId(a.2),
+            content: Stored { position: a.3, len_bytes: a.4 },
+            envelope_bytes: a.5,
+            enqueued_at: a.6,
+            first_acquired_at: b.0,
+            acquired: b.1,
+            failed: b.2,
+            state: b.3,
+            until: b.4,
+            expires_at: b.5,
+            fence: Fence(c.0),
+            linked: c.4,
+            priority: c.1,
+            key: c.2,
+            overlay: c.3,
         })
         .boxed()
 }
@@ -340,6 +378,7 @@ fn item() -> BoxedStrategy<Item> {
             }
         ),
         entry(),
+        page_item(),
     ]
     .boxed()
 }
@@ -360,7 +399,7 @@ proptest! {
         prop_assert_eq!(shared_range, range);
         let message = match &record {
             Record::Enqueued(enqueued) => Some(&enqueued.message),
-            Record::Edited { message, .. } => Some(message),
+            Record::Edited { message, .. } | Record::Copied { message, .. } => Some(message),
             _ => None,
         };
         let located = range.map(|range| {
@@ -374,6 +413,26 @@ proptest! {
         let longer = [&bytes[..], &[0]].concat();
         let trailing = DecodeError { offset: bytes.len(), defect: Defect::Trailing };
         prop_assert_eq!(decode(&longer).unwrap_err(), trailing);
+    }
+
+    #[test]
+    fn pages_are_read_back(page in page(), before in 0..9usize) {
+        let (queue, number, entries) = page;
+        let mut buf = vec![0xaa; before];
+        let record = Record::PageWritten { queue, page: number, entries: entries.clone() };
+        let range = encode(&record, &mut buf).unwrap();
+        let bytes = buf.split_off(before);
+        prop_assert_eq!(decode(&bytes).unwrap(), (record, Some(range)));
+        // It is read alone, too.
+        let from = range.offset as usize;
+        let alone = &bytes[from..from + range.len_bytes as usize];
+        prop_assert_eq!(decode_page(alone).unwrap(), entries);
+        for at in 0..alone.len() {
+            let mut damaged = alone.to_vec();
+            damaged[at] ^= 1;
+            prop_assert!(decode_page(&damaged).is_err(), "damage at {} and not noticed", at);
+            prop_assert!(decode_page(&alone[..at]).is_err(), "cut at {} and not noticed", at);
+        }
     }
 
     #[test]

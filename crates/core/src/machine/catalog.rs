@@ -9,7 +9,8 @@ use super::Machine;
 use super::publish::survives;
 use crate::context::Context;
 use crate::number::whole;
-use crate::queue::{Entry, NONE, Queue, keys::Keys};
+use crate::queue::entries::Slot;
+use crate::queue::{Entry, NONE, Queue};
 use crate::record::{QueueCreated, Record, Removal, Runs};
 
 impl Machine {
@@ -150,7 +151,7 @@ impl Machine {
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
         let id = self.find_queue(from, name)?;
-        let queue = self.state.queue_mut(id).ok_or_else(|| not_found(name))?;
+        let queue = self.state.queue(id).ok_or_else(|| not_found(name))?;
         let old = &queue.policy;
         // Facts about the list, which an operator who changes the policy does not mean to forget.
         policy.list.front = policy.list.front.or(old.list.front);
@@ -160,13 +161,17 @@ impl Machine {
                 format!("queue '{name}' cannot change whether it is durable or exclusive: delete it first");
             return Err(Refusal::new(RefusalCode::Invalid, text));
         }
-        if old.keys.mode != policy.keys.mode {
-            if queue.entries.len() > 0 {
-                let text =
-                    format!("queue '{name}' holds messages: its ordering can only change while it is empty");
-                return Err(Refusal::new(RefusalCode::NotEmpty, text));
-            }
-            queue.index.keys = Keys::new(policy.keys.mode);
+        let old_ttl_ms = old.ttl_ms;
+        if old.keys.mode != policy.keys.mode && queue.entries.len() > 0 {
+            let text =
+                format!("queue '{name}' holds messages: its ordering can only change while it is empty");
+            return Err(Refusal::new(RefusalCode::NotEmpty, text));
+        }
+        // Another time to live concerns every message.
+        if policy.ttl_since_sent && old_ttl_ms != policy.ttl_ms && !self.warm_queue(id, cx) {
+            let text =
+                format!("messages of queue '{name}' cannot be read from disk at the moment: try again");
+            return Err(Refusal::new(RefusalCode::Unavailable, text));
         }
         *needs = self.commit(Record::QueueChanged { queue: id, policy: Box::new(policy), at: now }, cx);
         self.overflowing.push(id);
@@ -190,7 +195,7 @@ impl Machine {
     pub(super) fn delete_queue(&mut self, id: QueueId, cx: &mut Context<'_>) -> Option<u64> {
         let queue = self.state.queue(id)?;
         let now = queue.changed_at;
-        let held = queue.entries.iter_from(Seq(0)).filter(|(_, entry)| entry.holder != NONE);
+        let held = queue.entries.hot_from(Seq(0)).filter(|(_, entry)| entry.holder != NONE);
         let held: Vec<Seq> = held.map(|(seq, _)| seq).collect();
         let consumers: Vec<u32> = queue.serve.consumers.values().copied().collect();
         let fetches: Vec<u64> = queue.serve.fetches().collect();
@@ -234,7 +239,7 @@ impl Machine {
 
     /// Drops all messages; whoever holds one has room again.
     fn clear(&mut self, id: QueueId, cx: &mut Context<'_>) -> (u64, Option<u64>) {
-        let held = self.state.queue(id).into_iter().flat_map(|queue| queue.entries.iter_from(Seq(0)));
+        let held = self.state.queue(id).into_iter().flat_map(|queue| queue.entries.hot_from(Seq(0)));
         let held: Vec<Seq> = held.filter(|(_, entry)| entry.holder != NONE).map(|(seq, _)| seq).collect();
         held.into_iter().for_each(|seq| self.give_up(id, seq));
         self.drop_where(id, |_| true, cx)
@@ -246,10 +251,33 @@ impl Machine {
         goes: impl Fn(&Entry) -> bool,
         cx: &mut Context<'_>,
     ) -> (u64, Option<u64>) {
-        let Some(queue) = self.state.queue(id) else { return (0, None) };
+        let Some(range) = self.state.queue(id).map(|queue| queue.entries.page_range()) else {
+            return (0, None);
+        };
         let (mut durable, mut transient) = (Runs::default(), Runs::default());
-        for (seq, entry) in queue.entries.iter_from(Seq(0)).filter(|(_, entry)| goes(entry)) {
-            if entry.durable { durable.push(seq) } else { transient.push(seq) }
+        for page in range {
+            let Some(queue) = self.state.queue(id) else { break };
+            match queue.entries.page(page) {
+                Some(Slot::Cold(cold)) if cold.summary.is_plainly_ready() => {
+                    cold.summary.places(page).for_each(|seq| durable.push(seq));
+                    continue;
+                }
+                slot => {
+                    // What cannot be read now stays.
+                    let cold = matches!(slot, Some(Slot::Cold(_)));
+                    if cold && !self.warm_page(id, page, cx) {
+                        continue;
+                    }
+                }
+            }
+            let Some(Slot::Hot(hot)) = self.state.queue(id).and_then(|queue| queue.entries.page(page)) else {
+                continue;
+            };
+            for (seq, entry) in hot.entries(page) {
+                if goes(entry) {
+                    if entry.durable { durable.push(seq) } else { transient.push(seq) }
+                }
+            }
         }
         let count = durable.count() + transient.count();
         let mut needs = None;
@@ -408,7 +436,7 @@ fn not_found(name: &Name) -> Refusal {
 /// What everybody may know of a queue.
 pub(super) fn info(queue: &Queue) -> QueueInfo {
     let counts = queue.index.counts;
-    let oldest = queue.index.ready.peek().and_then(|(_, seq)| queue.entries.get(seq));
+    let oldest = queue.index.ready.peek().and_then(|(_, seq)| queue.entries.enqueued_at(seq));
     QueueInfo {
         name: queue.name.clone(),
         id: queue.id,
@@ -419,7 +447,7 @@ pub(super) fn info(queue: &Queue) -> QueueInfo {
         deferred: counts.deferred,
         bytes: counts.bytes,
         consumers: u32::try_from(queue.serve.consumers.len()).unwrap_or(u32::MAX),
-        oldest_at: oldest.map(|entry| Time(entry.enqueued_at)),
+        oldest_at: oldest.map(Time),
         created_at: queue.created_at,
         changed_at: queue.changed_at,
     }

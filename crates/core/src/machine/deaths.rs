@@ -20,12 +20,12 @@ use super::Machine;
 use super::publish::survives;
 use crate::context::Context;
 use crate::queue::Queue;
-use crate::queue::entries::{Entry, NEVER, NONE};
+use crate::queue::entries::{Entry, NEVER, NONE, Slot};
 use crate::record::{Enqueued, Moved, Place, Record, Released, Removal, Runs};
 use crate::routing::Targets;
 
 /// How long a message that could not be read waits, milliseconds: a batch is durable long before.
-const POSTPONED_MS: u64 = 100;
+pub(super) const POSTPONED_MS: u64 = 100;
 
 impl Machine {
     /// A message dies in a queue: it moves to where the queue's dead letters go, or is gone if that is nowhere.
@@ -189,17 +189,33 @@ impl Machine {
 
     /// A full queue gives up the message that has waited longest. False if it has none, or cannot part with it yet.
     pub(super) fn drop_oldest(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) -> bool {
-        let Some(found) = self.state.queue_mut(queue) else { return false };
-        // The head, which is the most urgent where there are priorities, as RabbitMQ does.
-        let oldest = found.index.ready.peek().map(|(_, seq)| seq).or_else(|| {
-            // Only keyed or scheduled messages wait: the oldest of those, found in the order of places.
-            let waits = |entry: &Entry| entry.state != MessageState::InFlight;
-            found.entries.iter_from(Seq(0)).find(|(_, entry)| waits(entry)).map(|(seq, _)| seq)
-        });
-        let Some(seq) = oldest else { return false };
+        let Some(seq) = self.oldest(queue, cx).filter(|seq| self.warm(queue, *seq, cx)) else { return false };
         self.dead_letter(now, queue, seq, DeathReason::Overflow, None, cx);
         // It stays if it cannot be read yet; room is made when it can.
         self.state.entry(queue, seq).is_none()
+    }
+
+    /// The head, which is the most urgent where there are priorities, as RabbitMQ has it.
+    fn oldest(&mut self, queue: QueueId, cx: &mut Context<'_>) -> Option<Seq> {
+        let found = self.state.queue(queue)?;
+        if let Some((_, seq)) = found.index.ready.peek() {
+            return Some(seq);
+        }
+        // Only keyed or scheduled messages wait: the oldest of those, found in the order of places. What is cold waits.
+        let mut page = found.entries.page_range().start;
+        loop {
+            let (number, slot) = self.state.queue(queue)?.entries.next_page(page)?;
+            if matches!(slot, Slot::Cold(_)) && !self.warm_page(queue, number, cx) {
+                return None;
+            }
+            if let Some(Slot::Hot(hot)) = self.state.queue(queue)?.entries.page(number) {
+                let mut waiting = hot.entries(number).filter(|(_, e)| e.state != MessageState::InFlight);
+                if let Some((seq, _)) = waiting.next() {
+                    return Some(seq);
+                }
+            }
+            page = number + 1;
+        }
     }
 
     /// Queues that got dead letters and are too full now make room. A chain of such queues ends: see `closes_cycle`.
@@ -251,7 +267,10 @@ impl Machine {
     }
 
     /// A message's content, from memory or disk.
-    pub(super) fn message(&self, queue: QueueId, seq: Seq, cx: &mut Context<'_>) -> Option<Message> {
+    pub(super) fn message(&mut self, queue: QueueId, seq: Seq, cx: &mut Context<'_>) -> Option<Message> {
+        if !self.warm(queue, seq, cx) {
+            return None;
+        }
         self.state.contents.get(self.state.entry(queue, seq)?.content).message(cx.store)
     }
 

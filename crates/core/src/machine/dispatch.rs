@@ -1,6 +1,5 @@
 //! Messages are handed out: queue by queue, to whoever stands longest in its line, as many as can leave at once in one record.
 
-use baton_model::policy::KeyMode;
 use baton_model::request::{LeaseMode, MessageState};
 use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Fence, Message, QueueId, Seq, Time};
 
@@ -59,6 +58,7 @@ impl Machine {
             self.touch(queue);
         }
         self.serve_all(now, cx);
+        self.spill(cx);
     }
 
     /// As [`Machine::dispatch`], within the making of room: what could not be read a moment ago is not tried again for that.
@@ -157,7 +157,7 @@ impl Machine {
             }
             return false;
         }
-        let Some((seq, key)) = self.take_next(now, queue, consumer) else {
+        let Some((seq, key)) = self.take_next(now, queue, consumer, cx) else {
             round.after = Some(turn);
             return false;
         };
@@ -238,38 +238,31 @@ impl Machine {
         })
     }
 
-    /// Takes the next message that a consumer may have out of the index, with its key if it has one.
+    /// Takes the next message that a consumer may have out of the index, with its key if it has one. Its entry is in memory.
     /// Messages that expired before now are left for the timer.
     pub(super) fn take_next(
         &mut self,
         now: Time,
         queue: QueueId,
         consumer: u32,
+        cx: &mut Context<'_>,
     ) -> Option<(Seq, Option<u32>)> {
-        let queue = self.state.queue_mut(queue)?;
         loop {
-            let plain = queue.index.ready.peek();
-            let keyed =
-                if queue.policy.keys.mode == KeyMode::Off { None } else { queue.index.keys.peek(consumer) };
-            let use_key = match (plain, keyed) {
-                (None, None) => return None,
-                (Some(_), None) => false,
-                (None, Some(_)) => true,
-                // Higher priority first, then the older one.
-                (Some((p, s)), Some((kp, ks, _))) => (kp, std::cmp::Reverse(ks)) > (p, std::cmp::Reverse(s)),
-            };
-            if use_key {
-                let (_, seq, key) = keyed?;
-                let expired = queue.entries.get(seq).is_some_and(|entry| entry.expires_at < now.0);
-                return (!expired).then_some((seq, Some(key)));
+            let (seq, key) = self.state.queue(queue)?.next_for(consumer)?;
+            if !self.warm(queue, seq, cx) {
+                return None;
             }
-            let seq = queue.index.ready.pop()?;
-            match queue.entries.get(seq) {
-                Some(entry) if entry.state == MessageState::Ready && entry.expires_at >= now.0 => {
-                    return Some((seq, None));
-                }
-                // Expired: its timer is due, and takes it out by its entry.
-                _ => {}
+            let queue = self.state.queue_mut(queue)?;
+            let entry = queue.entries.get(seq);
+            if key.is_some() {
+                let expired = entry.is_some_and(|entry| entry.expires_at < now.0);
+                return (!expired).then_some((seq, key));
+            }
+            // Expired: its timer is due, and takes it out by its entry.
+            let lives = entry.is_some_and(|e| e.state == MessageState::Ready && e.expires_at >= now.0);
+            queue.index.ready.pop();
+            if lives {
+                return Some((seq, None));
             }
         }
     }

@@ -8,6 +8,7 @@ use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Name, QueueId, Seq
 use super::Machine;
 use super::dispatch::{Handover, Lease, lease};
 use crate::context::Context;
+use crate::queue::Queue;
 use crate::queue::entries::Entry;
 use crate::record::Record;
 
@@ -34,12 +35,12 @@ impl Machine {
             if room == 0 || self.budget(now, queue, planned.len() as u64) == 0 {
                 break;
             }
-            let Some((seq, key)) = self.take_next(now, queue, consumer) else { break };
+            let Some((seq, key)) = self.take_next(now, queue, consumer, cx) else { break };
             let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else { break };
             planned.push(handover);
             let Some(key) = key else { continue };
             // One fetch may take several messages of a key, although one of it is in flight: its own.
-            for seq in self.more_of(now, queue, key, seq, room - 1) {
+            for seq in self.more_of(now, queue, (key, seq), room - 1, cx) {
                 if self.budget(now, queue, planned.len() as u64) == 0 {
                     break;
                 }
@@ -54,13 +55,24 @@ impl Machine {
     }
 
     /// The messages of an ordered key behind `first` that can leave together with it.
-    fn more_of(&self, now: Time, queue: QueueId, key: u32, first: Seq, count_max: usize) -> Vec<Seq> {
-        let Some(queue) = self.state.queue(queue).filter(|queue| queue.policy.keys.mode == KeyMode::Ordered)
-        else {
-            return Vec::new();
+    fn more_of(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        (key, first): (u32, Seq),
+        count_max: usize,
+        cx: &mut Context<'_>,
+    ) -> Vec<Seq> {
+        let ordered = |queue: &&Queue| queue.policy.keys.mode == KeyMode::Ordered;
+        let Some(found) = self.state.queue(queue).filter(ordered) else { return Vec::new() };
+        let mut seqs: Vec<Seq> = found.index.keys.ready_after(key, first).take(count_max).collect();
+        let mut alive = |seq: &Seq| {
+            self.warm(queue, *seq, cx)
+                && self.state.entry(queue, *seq).is_some_and(|entry| entry.expires_at >= now.0)
         };
-        let alive = |seq: &Seq| queue.entries.get(*seq).is_some_and(|entry| entry.expires_at >= now.0);
-        queue.index.keys.ready_after(key, first).take_while(alive).take(count_max).collect()
+        let count = seqs.iter().take_while(|seq| alive(seq)).count();
+        seqs.truncate(count);
+        seqs
     }
 
     fn deliver_fetched(
@@ -149,7 +161,7 @@ impl Machine {
         let mut all = Vec::new();
         for seq in seqs {
             let waits = |entry: &&Entry| entry.state != MessageState::InFlight;
-            if self.state.entry(queue, *seq).filter(waits).is_none() {
+            if !self.warm(queue, *seq, cx) || self.state.entry(queue, *seq).filter(waits).is_none() {
                 continue;
             }
             let Some(handover) = self.prepare(queue, *seq, consumer, lease, cx) else { continue };

@@ -4,11 +4,13 @@ use baton_model::event::{Browsed, DeathReason};
 use baton_model::limits::BROWSE_PAGE_MAX;
 use baton_model::request::{InspectOp, MessageAction, MessageState};
 use baton_model::value::MapRef;
-use baton_model::{ConnectionId, Fence, Message, Name, QueueId, Refusal, Reply, Seq, Time};
+use baton_model::{
+    ConnectionId, Fence, Message, MessageId, Name, QueueId, Refusal, RefusalCode, Reply, Seq, Time,
+};
 
 use super::Machine;
 use crate::context::Context;
-use crate::queue::entries::{Entry, NEVER};
+use crate::queue::entries::{Entry, NEVER, PAGE, Slot, page_of};
 use crate::record::{Record, Released, Removal, Runs};
 
 impl Machine {
@@ -51,6 +53,10 @@ impl Machine {
             }
             InspectOp::Explain { queue, seq } => {
                 let id = self.find_queue(from, &queue)?;
+                if let Some(seq) = seq.filter(|seq| !self.warm(id, *seq, cx)) {
+                    let text = format!("message {seq} cannot be read from the disk at the moment: try again");
+                    return Err(Refusal::new(RefusalCode::Unavailable, text));
+                }
                 Ok(Reply::Explained(self.explain(now, id, seq)))
             }
             InspectOp::StartTransfer { queue, to, per_second } => {
@@ -59,19 +65,39 @@ impl Machine {
             InspectOp::CancelTransfer { queue, id } => self.cancel_transfer(from, &queue, id),
             InspectOp::Transfers { queue } => self.list_transfers(from, &queue),
             InspectOp::Locate { id } => {
-                let places = self.state.queue_ids().into_iter().filter_map(|queue| self.state.queue(queue));
-                let places = places.flat_map(|queue| {
-                    let here = queue.entries.iter_from(Seq(0));
-                    let here = here.filter(|(_, entry)| self.state.contents.get(entry.content).id == id);
-                    here.map(|(seq, entry)| (queue.name.clone(), seq, entry.state))
-                });
-                Ok(Reply::Located(places.collect()))
+                let mut places = Vec::new();
+                for queue in self.state.queue_ids() {
+                    self.locate(id, queue, &mut places, cx);
+                }
+                Ok(Reply::Located(places))
             }
         }
     }
 
+    /// Adds the places of a message in one queue. What cannot be read back now is left out.
+    fn locate(
+        &mut self,
+        id: MessageId,
+        queue: QueueId,
+        places: &mut Vec<(Name, Seq, MessageState)>,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(found) = self.state.queue(queue) else { return };
+        let cold = found.entries.pages().filter_map(|(page, slot)| match slot {
+            Slot::Cold(cold) if (cold.summary.ids.0..=cold.summary.ids.1).contains(&id.0) => Some(page),
+            _ => None,
+        });
+        for page in cold.collect::<Vec<_>>() {
+            self.warm_page(queue, page, cx);
+        }
+        let Some(found) = self.state.queue(queue) else { return };
+        let here = found.entries.hot_from(Seq(0));
+        let here = here.filter(|(_, entry)| self.state.contents.get(entry.content).id == id);
+        places.extend(here.map(|(seq, entry)| (found.name.clone(), seq, entry.state)));
+    }
+
     fn browse(
-        &self,
+        &mut self,
         id: QueueId,
         from: Seq,
         count_max: u32,
@@ -81,19 +107,33 @@ impl Machine {
     ) -> Reply {
         let count_max = count_max.clamp(1, BROWSE_PAGE_MAX) as usize;
         let mut messages = Vec::new();
-        let Some(queue) = self.state.queue(id) else { return Reply::Browsed { messages, next: None } };
-        for (examined, (seq, entry)) in queue.entries.iter_from(from).enumerate() {
-            // A filter that matches little must not keep the partition busy: the page ends, the cursor goes on.
-            if messages.len() == count_max || examined >= 10 * BROWSE_PAGE_MAX as usize {
-                return Reply::Browsed { messages, next: Some(seq) };
+        let mut examined = 0;
+        let mut page = page_of(from);
+        while let Some((number, slot)) = self.state.queue(id).and_then(|queue| queue.entries.next_page(page))
+        {
+            if matches!(slot, Slot::Cold(_)) {
+                self.warm_page(id, number, cx);
             }
-            if !states.is_empty() && !states.contains(&entry.state) {
-                continue;
+            let Some(Slot::Hot(hot)) = self.state.queue(id).and_then(|queue| queue.entries.page(number))
+            else {
+                // It cannot be read now: the cursor stays at it.
+                return Reply::Browsed { messages, next: Some(Seq(number * PAGE).max(from)) };
+            };
+            for (seq, entry) in hot.entries(number).filter(|(seq, _)| *seq >= from) {
+                // A filter that matches little must not keep the partition busy: the page ends, the cursor goes on.
+                if messages.len() == count_max || examined >= 10 * BROWSE_PAGE_MAX {
+                    return Reply::Browsed { messages, next: Some(seq) };
+                }
+                examined += 1;
+                if !states.is_empty() && !states.contains(&entry.state) {
+                    continue;
+                }
+                let message = self.state.contents.get(entry.content).message(cx.store);
+                if let Some(message) = message.filter(|m| has_all(m.envelope().headers(), headers)) {
+                    messages.push(self.browsed(id, seq, entry, message));
+                }
             }
-            let Some(message) = self.state.contents.get(entry.content).message(cx.store) else { continue };
-            if has_all(message.envelope().headers(), headers) {
-                messages.push(self.browsed(id, seq, entry, message));
-            }
+            page = number + 1;
         }
         Reply::Browsed { messages, next: None }
     }
@@ -127,6 +167,9 @@ impl Machine {
         target: Option<QueueId>,
         cx: &mut Context<'_>,
     ) -> bool {
+        if !self.warm(queue, seq, cx) {
+            return false;
+        }
         let Some(entry) = self.state.entry(queue, seq) else { return false };
         let (state, durable) = (entry.state, entry.durable);
         let in_flight = state == MessageState::InFlight;

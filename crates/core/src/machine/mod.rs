@@ -11,6 +11,7 @@
 //! timers.rs    what time does               inspect.rs   browse, act on one message, explain
 //! restore.rs   snapshot and recovery        group.rs     all or nothing
 //! lists/       queues as lists, by position  listen.rs    who hears what is sent, at most once
+//! spill.rs     pages leave the memory       rewrite.rs   what pins old parts of the journal is copied forward
 //! ```
 
 mod catalog;
@@ -25,7 +26,9 @@ mod listen;
 mod lists;
 mod publish;
 mod restore;
+mod rewrite;
 mod settle;
+mod spill;
 mod timers;
 mod transfers;
 
@@ -37,11 +40,14 @@ use baton_model::{
 
 use crate::attempts::Attempts;
 use crate::clients::Clients;
-use crate::context::{Context, Stored};
+use crate::context::{Context, Held, Load, Stored};
+use crate::paging::Unreadable;
 use crate::record::Record;
 use crate::resting::Resting;
 use crate::state::State;
 use transfers::Transfers;
+
+pub use rewrite::Rewrite;
 
 /// One partition.
 #[derive(Debug)]
@@ -61,6 +67,7 @@ pub struct Machine {
     /// Queues with new elements that somebody waits for who wants them before anything else happens.
     lists_filled: Vec<QueueId>,
     listeners: listen::Listeners,
+    spill: spill::Spill,
     /// When to look at which queue.
     timers: BTreeSet<(u64, QueueId)>,
     resting: Resting,
@@ -96,6 +103,7 @@ pub struct Totals {
 pub struct Sizes {
     pub queues: usize,
     pub messages: usize,
+    pub indexed: u64,
     pub connections: usize,
     pub consumers: usize,
     pub resident_bytes: u64,
@@ -115,6 +123,7 @@ impl Machine {
             crowded: Vec::new(),
             lists_filled: Vec::new(),
             listeners: listen::Listeners::default(),
+            spill: spill::Spill::default(),
             timers: BTreeSet::new(),
             resting: Resting::default(),
             attempts: Attempts::default(),
@@ -131,16 +140,37 @@ impl Machine {
         self.state.contents.resident_bytes_max = bytes;
     }
 
-    /// Recovery, second: a record behind the snapshot, in order, with the place of its content if it has one.
-    /// Live traffic goes through the same fold.
-    pub fn apply(&mut self, record: Record, content: Option<Stored>) {
-        self.state.apply(record, content);
-        drop(self.state.contents.freed());
+    /// Messages of which the index is kept in memory, about. Pages of it beyond lie in the journal, and are read back when
+    /// their turn comes.
+    pub fn set_index_messages_max(&mut self, messages: u64) {
+        self.spill.messages_max = messages;
     }
 
-    /// Places of all contents in use: after recovery, what the journal must keep.
-    pub fn contents(&self, each: &mut dyn FnMut(Stored)) {
-        self.state.contents.all_stored().for_each(each);
+    /// Recovery, second: a record behind the snapshot, in order, with the place of its content if it has one.
+    /// Live traffic goes through the same fold.
+    ///
+    /// # Errors
+    /// A page of an index that the record is about cannot be read: recovery must be given up.
+    pub fn apply(
+        &mut self,
+        record: Record,
+        content: Option<Stored>,
+        load: &mut dyn Load,
+    ) -> Result<(), Unreadable> {
+        let written = match &record {
+            Record::PageWritten { queue, page, .. } => Some((*queue, *page)),
+            _ => None,
+        };
+        self.state.apply(record, content, load)?;
+        self.spill_folded(written);
+        Ok(())
+    }
+
+    /// What of the journal is in use: after recovery, what it must keep. Pages that were given up since the snapshot come as
+    /// `given_up`: they are in use until the next one.
+    pub fn held(&mut self, in_use: &mut dyn FnMut(Held), given_up: &mut dyn FnMut(Held)) {
+        self.state.all_held(in_use);
+        self.state.contents.uses.freed_pages.drain(..).for_each(given_up);
     }
 
     /// What has happened since the process began.
@@ -154,7 +184,9 @@ impl Machine {
     pub fn sizes(&self) -> Sizes {
         Sizes {
             queues: self.state.queues.len(),
-            messages: self.state.contents.len(),
+            messages: self.state.contents.len()
+                + usize::try_from(self.state.cold_messages).unwrap_or(usize::MAX),
+            indexed: self.state.contents.holds(),
             connections: self.clients.connections(),
             consumers: self.clients.consumers.len(),
             resident_bytes: self.state.contents.resident_bytes(),
@@ -248,11 +280,19 @@ impl Machine {
         } else {
             (None, None)
         };
-        self.state.apply(record, content);
-        for freed in self.state.contents.freed() {
-            cx.store.free(freed);
-        }
+        self.state
+            .apply(record, content, cx.store)
+            .expect("whoever decided about a message has looked at it, so its page is in memory");
+        self.tell_uses(cx);
         end
+    }
+
+    /// Tells the store what of the journal is no longer in use, or used once more.
+    fn tell_uses(&mut self, cx: &mut Context<'_>) {
+        let uses = &mut self.state.contents.uses;
+        uses.freed.drain(..).for_each(|at| cx.store.free(at));
+        uses.held.drain(..).for_each(|at| cx.store.hold(at));
+        uses.freed_pages.drain(..).for_each(|at| cx.store.free_page(at));
     }
 
     /// The queue has something new to be served.

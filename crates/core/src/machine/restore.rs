@@ -1,16 +1,17 @@
 //! Snapshot and recovery: the durable state told as items, and rebuilt from them.
 
-use baton_model::request::MessageState;
 use baton_model::{Fence, Name, Seq, Time};
 
 use super::Machine;
 use super::publish::survives;
-use crate::context::Context;
+use crate::context::{Context, Load};
+use crate::paging::Unreadable;
 use crate::queue::Queue;
-use crate::queue::entries::{Entry, NEVER, NONE};
+use crate::queue::entries::{Entry, Slot};
+use crate::queue::page::Cold;
 use crate::record::{QueueCreated, Record};
 use crate::routing::PREDECLARED;
-use crate::snapshot::{EntryItem, Item};
+use crate::snapshot::Item;
 
 impl Machine {
     /// Tells all durable state, in an order that [`Machine::restore`] takes.
@@ -49,10 +50,28 @@ impl Machine {
                     .map(|(name, id, seq, until)| (name.clone(), id, seq, Time(until)))
                     .collect(),
             });
-            for (seq, entry) in queue.entries.iter_from(Seq(0)).filter(|(_, entry)| entry.durable) {
-                if let Some(item) = self.entry_item(queue, seq, entry) {
-                    each(Item::Entry(Box::new(item)));
+            for (number, slot) in queue.entries.pages() {
+                match slot {
+                    Slot::Empty => {}
+                    Slot::Cold(cold) => each(page_item(queue, number, cold)),
+                    Slot::Hot(page) => match &page.clean {
+                        Some(clean) => each(page_item(queue, number, clean)),
+                        None => self.snapshot_entries(queue, page.entries(number), each),
+                    },
                 }
+            }
+        }
+    }
+
+    fn snapshot_entries<'a>(
+        &self,
+        queue: &Queue,
+        entries: impl Iterator<Item = (Seq, &'a Entry)>,
+        each: &mut dyn FnMut(Item),
+    ) {
+        for (seq, entry) in entries.filter(|(_, entry)| entry.durable) {
+            if let Some(item) = self.state.entry_item(queue, seq, entry) {
+                each(Item::Entry(Box::new(item)));
             }
         }
     }
@@ -83,41 +102,20 @@ impl Machine {
         }
     }
 
-    fn entry_item(&self, queue: &Queue, seq: Seq, entry: &Entry) -> Option<EntryItem> {
-        let content = self.state.contents.get(entry.content);
-        let time = |at: u64| (at != NEVER).then_some(Time(at));
-        Some(EntryItem {
-            queue: queue.id,
-            seq,
-            id: content.id,
-            content: content.stored()?,
-            envelope_bytes: content.envelope_bytes(),
-            enqueued_at: Time(entry.enqueued_at),
-            first_acquired_at: time(entry.first_acquired_at),
-            acquired: entry.acquired,
-            failed: entry.failed,
-            state: entry.state,
-            until: time(entry.until),
-            expires_at: time(entry.expires_at),
-            fence: Fence(entry.fence),
-            linked: entry.linked,
-            priority: entry.priority,
-            key: self.key_name(queue.id, entry),
-            overlay: entry.overlay.clone(),
-        })
-    }
-
     /// Recovery, first: one item of the newest snapshot, in order.
-    pub fn restore(&mut self, item: Item) {
+    ///
+    /// # Errors
+    /// A page of an index that must be read at once cannot be: recovery must be given up.
+    pub fn restore(&mut self, item: Item, load: &mut dyn Load) -> Result<(), Unreadable> {
         match item {
             Item::Machine { next_queue, next_message, generation } => {
                 self.state.next_queue = next_queue;
                 self.state.next_message = next_message;
                 self.state.generation = generation;
             }
-            Item::Catalog(record) => self.state.apply(record, None),
+            Item::Catalog(record) => return self.state.apply(record, None, load),
             Item::Queue { queue, next_seq, last_fence, held_keys, dedup } => {
-                let Some(queue) = self.state.queue_mut(queue) else { return };
+                let Some(queue) = self.state.queue_mut(queue) else { return Ok(()) };
                 queue.next_seq = next_seq.0;
                 queue.last_fence = last_fence.0;
                 for key in held_keys {
@@ -128,7 +126,11 @@ impl Machine {
                 }
             }
             Item::Entry(item) => self.state.restore_entry(*item),
+            Item::Page { queue, page, at, summary } => {
+                return self.state.restore_page(queue, page, Cold::new(at, *summary), load);
+            }
         }
+        Ok(())
     }
 
     /// Recovery, last: connections are gone, so linked leases end; fencing numbers move to a new generation.
@@ -148,34 +150,6 @@ impl Machine {
     }
 }
 
-impl crate::state::State {
-    fn restore_entry(&mut self, item: EntryItem) {
-        let content = self.restored_content(item.id, item.content, item.envelope_bytes);
-        self.contents.hold(content);
-        let size = self.contents.size(content);
-        let Some(queue) = self.queue_mut(item.queue) else {
-            self.contents.release(content);
-            return;
-        };
-        let key = item.key.map_or(NONE, |key| queue.index.keys.enter(&key));
-        let time = |at: Option<Time>| at.map_or(NEVER, |at| at.0);
-        let entry = Entry {
-            content,
-            state: item.state,
-            priority: item.priority,
-            durable: true,
-            linked: item.linked && item.state == MessageState::InFlight,
-            acquired: item.acquired,
-            failed: item.failed,
-            key,
-            holder: NONE,
-            enqueued_at: item.enqueued_at.0,
-            first_acquired_at: time(item.first_acquired_at),
-            expires_at: time(item.expires_at),
-            until: time(item.until),
-            fence: item.fence.0,
-            overlay: item.overlay,
-        };
-        queue.insert(item.seq, entry, size);
-    }
+fn page_item(queue: &Queue, page: u64, cold: &Cold) -> Item {
+    Item::Page { queue: queue.id, page, at: cold.at, summary: Box::new(cold.summary.clone()) }
 }

@@ -14,6 +14,9 @@ use crate::record::{Record, Released, Runs};
 /// keep everybody else waiting: the queue's timer stays due, and the next tick goes on.
 const DUE_PER_TICK_MAX: usize = 10_000;
 
+/// Most pages that one tick reads back per queue for the same reason.
+const DUE_PAGES_PER_TICK_MAX: usize = 128;
+
 impl Machine {
     /// When [`Machine::tick`] next has something to do. `None`: never.
     #[must_use]
@@ -40,6 +43,8 @@ impl Machine {
     fn tick_queue(&mut self, now: Time, id: QueueId, cx: &mut Context<'_>) {
         let Some(queue) = self.state.queue_mut(id) else { return };
         queue.dedup.expire(now.0);
+        self.warm_due(now, id, cx);
+        let Some(queue) = self.state.queue_mut(id) else { return };
         let due: Vec<Seq> = queue
             .index
             .timers
@@ -83,6 +88,20 @@ impl Machine {
         };
         if self.state.queue(id).is_some_and(gone) {
             self.delete_queue(id, cx);
+        }
+    }
+
+    /// Reads back cold pages with messages whose time has come. One that cannot be read now is tried again a little later.
+    fn warm_due(&mut self, now: Time, id: QueueId, cx: &mut Context<'_>) {
+        for _ in 0..DUE_PAGES_PER_TICK_MAX {
+            let first = self.state.queue(id).and_then(|queue| queue.index.page_timers.first().copied());
+            let Some((at, page)) = first.filter(|(at, _)| *at <= now.0) else { return };
+            if !self.warm_page(id, page, cx) {
+                if let Some(queue) = self.state.queue_mut(id) {
+                    queue.postpone_page((at, page), now.after_ms(super::deaths::POSTPONED_MS).0);
+                }
+                return;
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! runs is not recorded; each move is.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use baton_model::event::{DeathReason, Transfer, TransferState};
 use baton_model::limits::TRANSFERS_REMEMBERED_MAX;
@@ -10,6 +11,7 @@ use baton_model::{ConnectionId, Name, QueueId, Refusal, RefusalCode, Reply, Seq,
 
 use super::Machine;
 use crate::context::Context;
+use crate::queue::entries::{PAGE, Slot, page_of};
 
 /// Most messages that one tick moves, so that others are not kept waiting.
 const MOVED_PER_TICK_MAX: u64 = 1_000;
@@ -120,12 +122,8 @@ impl Machine {
         let (Some(_), Some(moving)) = (due, self.transfers.running(id)) else { return };
         let (to, cursor, end) = (moving.shown.to.clone(), moving.cursor, moving.end);
         let allowed = allowed(&moving.shown, now);
-        let Some(queue) = self.state.queue(id) else { return };
-        let before_end = queue.entries.iter_from(cursor).take_while(|(seq, _)| *seq < end);
-        let ready = before_end.filter(|(_, entry)| entry.state == MessageState::Ready);
         let limit = usize::try_from(allowed).unwrap_or(usize::MAX);
-        let seqs: Vec<Seq> = ready.map(|(seq, _)| seq).take(limit).collect();
-        let at_end = seqs.len() < limit;
+        let (seqs, at_end) = self.ready_between(id, cursor..end, limit, cx);
         let mut moved = 0;
         let mut state = if at_end { TransferState::Completed } else { TransferState::Running };
         for seq in &seqs {
@@ -157,6 +155,40 @@ impl Machine {
         } else {
             self.end_transfer(id);
         }
+    }
+
+    /// Ready messages between two places, and whether there are no others.
+    fn ready_between(
+        &mut self,
+        id: QueueId,
+        places: Range<Seq>,
+        limit: usize,
+        cx: &mut Context<'_>,
+    ) -> (Vec<Seq>, bool) {
+        let mut ready = Vec::new();
+        let mut page = page_of(places.start);
+        while let Some((number, slot)) = self.state.queue(id).and_then(|queue| queue.entries.next_page(page))
+        {
+            let cold = matches!(slot, Slot::Cold(_));
+            if Seq(number * PAGE) >= places.end {
+                break;
+            }
+            if cold && !self.warm_page(id, number, cx) {
+                return (ready, false);
+            }
+            let Some(Slot::Hot(hot)) = self.state.queue(id).and_then(|queue| queue.entries.page(number))
+            else {
+                break;
+            };
+            let here = hot.entries(number).filter(|(seq, _)| places.contains(seq));
+            ready.extend(here.filter(|(_, entry)| entry.state == MessageState::Ready).map(|(seq, _)| seq));
+            if ready.len() >= limit {
+                ready.truncate(limit);
+                return (ready, false);
+            }
+            page = number + 1;
+        }
+        (ready, true)
     }
 
     /// Where a message goes: to the transfer's own queue, or to where it died last.

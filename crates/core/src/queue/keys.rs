@@ -181,6 +181,11 @@ impl Keys {
         self.names.iter().filter(|(_, i)| self.keys.get(**i as usize).is_some_and(|k| k.held)).map(|(n, _)| n)
     }
 
+    /// The key of that name.
+    pub(crate) fn find(&self, name: &Name) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
     pub(crate) fn name(&self, index: u32) -> Option<&Name> {
         self.keys.get(index as usize).map(|key| &key.name)
     }

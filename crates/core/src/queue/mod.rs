@@ -6,9 +6,11 @@
 pub(crate) mod dedup;
 pub(crate) mod entries;
 pub(crate) mod keys;
+pub(crate) mod page;
 pub(crate) mod ready;
 pub(crate) mod serve;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use baton_model::policy::KeyMode;
@@ -45,8 +47,10 @@ pub(crate) struct Indexes {
     pub(crate) ready: Ready,
     /// Waiting messages with a key.
     pub(crate) keys: Keys,
-    /// When something happens to a message by itself.
+    /// When something happens to a message in memory by itself.
     pub(crate) timers: BTreeSet<(u64, Seq)>,
+    /// When something first happens to a message of a cold page.
+    pub(crate) page_timers: BTreeSet<(u64, u64)>,
     pub(crate) counts: Counts,
     /// How often any of this changed, in this process's life.
     pub(crate) changes: u64,
@@ -100,6 +104,7 @@ impl Queue {
                 ready: Ready::default(),
                 keys,
                 timers: BTreeSet::new(),
+                page_timers: BTreeSet::new(),
                 counts: Counts::default(),
                 changes: 0,
             },
@@ -118,12 +123,24 @@ impl Queue {
         self.index.counts.ready + self.index.counts.scheduled
     }
 
-    /// Adds a message.
-    pub(crate) fn insert(&mut self, seq: Seq, entry: Entry, size: Size) {
+    /// The next message that a consumer may have, with its key if it has one. Left where it is.
+    pub(crate) fn next_for(&self, consumer: u32) -> Option<(Seq, Option<u32>)> {
+        let plain = self.index.ready.peek();
+        let keyed = if self.keyed() { self.index.keys.peek(consumer) } else { None };
+        match (plain, keyed) {
+            (plain, None) => plain.map(|(_, seq)| (seq, None)),
+            // Higher priority first, then the older one.
+            (Some((p, s)), Some((kp, ks, _))) if (kp, Reverse(ks)) <= (p, Reverse(s)) => Some((s, None)),
+            (_, Some((_, seq, key))) => Some((seq, Some(key))),
+        }
+    }
+
+    /// Adds a message. Returns whether its page is new.
+    pub(crate) fn insert(&mut self, seq: Seq, entry: Entry, size: Size) -> bool {
         self.next_seq = self.next_seq.max(seq.0 + 1);
         self.index.counts.bytes += size.content_bytes;
         self.index.add(seq, &entry, size);
-        self.entries.insert(seq, entry);
+        self.entries.insert(seq, entry)
     }
 
     /// Takes a message out for good.
@@ -147,22 +164,37 @@ impl Queue {
         *bytes = (*bytes + sizes.1.content_bytes).saturating_sub(sizes.0.content_bytes);
     }
 
-    /// Puts a message at another place, as `change` leaves it.
-    pub(crate) fn replace(&mut self, from: Seq, to: Seq, size: Size, change: impl FnOnce(&mut Entry)) {
-        let Some(mut entry) = self.entries.remove(from) else { return };
+    /// Puts a message at another place, as `change` leaves it. Returns whether the page there is new.
+    pub(crate) fn replace(
+        &mut self,
+        from: Seq,
+        to: Seq,
+        size: Size,
+        change: impl FnOnce(&mut Entry),
+    ) -> bool {
+        let Some(mut entry) = self.entries.remove(from) else { return false };
         self.index.remove(from, &entry, size);
         change(&mut entry);
         self.index.add(to, &entry, size);
-        self.entries.insert(to, entry);
         self.next_seq = self.next_seq.max(to.0 + 1);
+        self.entries.insert(to, entry)
+    }
+
+    /// A cold page is looked at later than it should be.
+    pub(crate) fn postpone_page(&mut self, timer: (u64, u64), until: u64) {
+        let (_, page) = timer;
+        self.index.page_timers.remove(&timer);
+        self.index.page_timers.insert((until, page));
+        self.entries.postpone(page, until);
     }
 
     /// When the queue next has something to do by itself. `None`: never.
     pub(crate) fn next_timer(&self) -> Option<u64> {
         let message = self.index.timers.first().map(|(at, _)| *at);
+        let page = self.index.page_timers.first().map(|(at, _)| *at);
         let serve = self.serve.next_timer(&self.policy, self.index.counts.ready);
         let expiry = self.policy.list.expires_at.map(|at| at.0);
-        let all = [message, self.dedup.next_expiry(), serve, expiry, self.empty_until()];
+        let all = [message, page, self.dedup.next_expiry(), serve, expiry, self.empty_until()];
         all.into_iter().flatten().min()
     }
 
@@ -172,9 +204,9 @@ impl Queue {
         self.serve.unused_since().map(|at| at.saturating_add(ms))
     }
 
-    /// Contents of all messages, for when the queue goes.
+    /// Contents of all messages in memory, for when the queue goes.
     pub(crate) fn contents(&self) -> impl Iterator<Item = ContentIndex> + '_ {
-        self.entries.iter_from(Seq(0)).map(|(_, entry)| entry.content)
+        self.entries.hot_from(Seq(0)).map(|(_, entry)| entry.content)
     }
 }
 

@@ -3,10 +3,12 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, missing_docs)]
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use baton_core::snapshot::Item;
-use baton_core::{Appended, Context, Effect, Machine, Record, Store, Stored};
+use baton_core::{Appended, Context, Effect, Held, Load, Machine, Record, Rewrite, Store, Stored, codec};
 use baton_model::envelope::{EnvelopeWriter, Tag};
 use baton_model::event::{Fetched, QueueInfo};
 use baton_model::policy::QueuePolicy;
@@ -19,42 +21,104 @@ use baton_model::{
     Refusal, Reply, Time, Token, ValueRef,
 };
 
-/// Keeps records as they are, and contents by position.
-#[derive(Default)]
+/// Keeps records as they are, and contents and pages by position. Counts what is in use, as the engine does.
+#[derive(Clone, Default)]
 pub struct MemoryStore {
     pub records: Vec<(Record, Option<Stored>)>,
-    contents: BTreeMap<u64, Bytes>,
+    contents: Readable,
+    /// Bytes in use by stretch.
+    used: BTreeMap<u64, u64>,
     /// Contents cannot be read back for the moment.
     pub unreadable: bool,
     end: u64,
 }
 
+impl MemoryStore {
+    /// Everything in use must be what the machine says.
+    pub fn check_uses(&mut self, machine: &mut Machine) {
+        let mut told: BTreeMap<u64, u64> = BTreeMap::new();
+        machine.held(&mut |held| *told.entry(held.stretch).or_default() += held.bytes, &mut |_| {
+            panic!("what was given up is told at once")
+        });
+        self.used.retain(|_, bytes| *bytes > 0);
+        assert_eq!(told, self.used, "what is in use is not what was counted");
+    }
+
+    /// Where the next record will lie.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The first position in use, by stretches: none before it is read any more.
+    pub fn lowest_read(&self) -> u64 {
+        let first = self.used.iter().find(|(_, bytes)| **bytes > 0);
+        first.map_or(self.end, |(stretch, _)| stretch * baton_core::STRETCH_BYTES)
+    }
+
+    /// Everything before a position is gone.
+    pub fn forget_before(&mut self, position: u64) {
+        self.contents.0.borrow_mut().retain(|at, _| *at >= position);
+    }
+
+    /// The same contents, for recovery: readable always.
+    pub fn readable(&self) -> Readable {
+        self.contents.clone()
+    }
+
+    fn give_up(&mut self, at: Held) {
+        let used = self.used.get_mut(&at.stretch).expect("given up without being used");
+        *used = used.checked_sub(at.bytes).expect("more was given up than there was");
+    }
+}
+
+/// See [`MemoryStore::readable`].
+#[derive(Clone, Default)]
+pub struct Readable(Rc<RefCell<BTreeMap<u64, Bytes>>>);
+
+impl Load for Readable {
+    fn load(&mut self, at: Stored) -> Option<Bytes> {
+        self.0.borrow().get(&at.position).cloned()
+    }
+}
+
+impl Load for MemoryStore {
+    fn load(&mut self, at: Stored) -> Option<Bytes> {
+        if self.unreadable { None } else { self.contents.load(at) }
+    }
+}
+
 impl Store for MemoryStore {
     fn append(&mut self, record: &Record) -> Appended {
-        self.end += 100;
-        let message = match record {
-            Record::Enqueued(enqueued) => Some(&enqueued.message),
-            Record::Edited { message, .. } => Some(message),
-            _ => None,
-        };
-        let content = message.map(|message| {
-            let stored =
-                Stored { position: self.end, len_bytes: u32::try_from(message.size_bytes()).unwrap() };
-            self.contents.insert(self.end, message.content().clone());
-            self.end += message.size_bytes() as u64;
-            stored
-        });
         assert!(record.durable(), "a transient record was written");
+        let mut buf = Vec::new();
+        let range = codec::encode(record, &mut buf);
+        let content = range.map(|range| {
+            let from = range.offset as usize;
+            let position = self.end + u64::from(range.offset);
+            let bytes = Bytes::copy_from_slice(&buf[from..from + range.len_bytes as usize]);
+            self.contents.0.borrow_mut().insert(position, bytes);
+            Stored { position, len_bytes: range.len_bytes }
+        });
+        if let Some(content) = content {
+            self.hold(content.into());
+        }
+        self.end += buf.len() as u64;
+        let (decoded, _) = codec::decode(&buf).expect("what was written can be read");
+        assert_eq!(&decoded, record, "a record is read as it was written");
         self.records.push((record.clone(), content));
         Appended { end: self.end, content }
     }
 
-    fn load(&mut self, at: Stored) -> Option<Bytes> {
-        self.contents.get(&at.position).filter(|_| !self.unreadable).cloned()
+    fn free(&mut self, at: Held) {
+        self.give_up(at);
     }
 
-    fn free(&mut self, at: Stored) {
-        assert!(self.contents.remove(&at.position).is_some(), "freed twice, or never stored");
+    fn hold(&mut self, at: Held) {
+        *self.used.entry(at.stretch).or_default() += at.bytes;
+    }
+
+    fn free_page(&mut self, at: Held) {
+        self.give_up(at);
     }
 }
 
@@ -65,6 +129,7 @@ pub struct Broker {
     folded: Machine,
     folded_count: usize,
     token: u64,
+    index_messages_max: u64,
 }
 
 pub const A: ConnectionId = ConnectionId(1);
@@ -80,6 +145,7 @@ impl Default for Broker {
             folded: Machine::new(0),
             folded_count: 0,
             token: 0,
+            index_messages_max: 1 << 18,
         };
         for connection in [A, B] {
             broker.machine.connect(connection);
@@ -93,6 +159,13 @@ impl Default for Broker {
 }
 
 impl Broker {
+    /// A broker that keeps so many messages of its indexes in memory.
+    pub fn with_index_messages_max(messages: u64) -> Self {
+        let mut broker = Self { index_messages_max: messages, ..Self::default() };
+        broker.machine.set_index_messages_max(messages);
+        broker
+    }
+
     /// One step, then dispatch; returns the effects' events with their receivers.
     pub fn step(&mut self, from: ConnectionId, request: Request) -> Vec<(ConnectionId, Event)> {
         self.run(|machine, now, cx| machine.step(now, from, request, cx))
@@ -129,8 +202,11 @@ impl Broker {
     }
 
     fn check_fold(&mut self) {
+        let machine = &mut self.machine;
+        self.store.check_uses(machine);
+        let mut store = self.store.readable();
         for (record, content) in &self.store.records[self.folded_count..] {
-            self.folded.apply(record.clone(), *content);
+            self.folded.apply(record.clone(), *content, &mut store).unwrap();
         }
         self.folded_count = self.store.records.len();
         assert_eq!(
@@ -143,17 +219,33 @@ impl Broker {
     /// The process dies and comes back: by snapshot if asked, else by all records.
     pub fn restart(&mut self, by_snapshot: bool) {
         let mut machine = Machine::new(7);
+        machine.set_index_messages_max(self.index_messages_max);
         if by_snapshot {
-            self.machine.snapshot(&mut |item| machine.restore(item));
+            let mut store = self.store.readable();
+            self.machine.snapshot(&mut |item| machine.restore(item, &mut store).unwrap());
         } else {
+            let mut store = self.store.readable();
             for (record, content) in &self.store.records {
-                machine.apply(record.clone(), *content);
+                machine.apply(record.clone(), *content, &mut store).unwrap();
             }
         }
+        let used = &mut self.store.used;
+        used.clear();
+        machine.held(&mut |held| *used.entry(held.stretch).or_default() += held.bytes, &mut |_| {});
         self.machine = machine;
         self.run(|machine, now, cx| machine.recovered(now, cx));
         for connection in [A, B] {
             self.machine.connect(connection);
+        }
+    }
+
+    /// Copies everything between these positions to the end of the journal.
+    pub fn rewrite(&mut self, positions: std::ops::Range<u64>) {
+        let all = positions.start..positions.end.min(self.store.end());
+        let mut run = Rewrite::new(std::iter::once(all).collect());
+        let mut done = false;
+        while !done {
+            self.run(|machine, _, cx| done = machine.rewrite(&mut run, 10_000, cx));
         }
     }
 
@@ -206,6 +298,21 @@ impl Broker {
             _ => None,
         });
         (outcome.expect("a publish is answered"), events)
+    }
+
+    /// Sends many messages in one go: nothing is handed out before the last.
+    pub fn publish_all(&mut self, publishes: Vec<Publish>) {
+        self.run(|machine, now, cx| {
+            for publish in publishes {
+                machine.step(now, A, Request::Publish(Box::new(publish)), cx);
+            }
+        });
+    }
+
+    /// Sends many texts to a queue.
+    pub fn send_all(&mut self, queue: &str, bodies: impl Iterator<Item = String>) {
+        let publishes = bodies.map(|body| self.message("", queue, &body)).collect();
+        self.publish_all(publishes);
     }
 
     /// Sends a text to a queue and expects it to be accepted.

@@ -1,4 +1,4 @@
-//! What a partition does besides requests: sealing batches, watching the flight, snapshots, dead segments.
+//! What a partition does besides requests: sealing batches, watching the flight, snapshots.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -10,13 +10,6 @@ use baton_model::Time;
 use super::{Aloft, Partition, panic_text};
 use crate::keeper::{KeeperJob, Kept};
 use crate::snapshot;
-
-/// Dead segments are looked for at most this often, milliseconds: one look costs a lock and a list.
-const RECLAIM_INTERVAL_MS: u64 = 100;
-/// Segments that may be on their way out at the same time, so that the keeper's queue stays short.
-const REMOVALS_MAX: usize = 32;
-/// Jobs that can be waiting for the keeper: those and one snapshot.
-pub(crate) const KEEPER_JOBS_MAX: usize = REMOVALS_MAX + 1;
 
 impl Partition {
     /// How long the driver may sleep. `None`: until something wakes it.
@@ -30,12 +23,11 @@ impl Partition {
         }
         // What waits for the flight is woken by it: a deadline that passed must not make the driver spin.
         let can_seal = |at: Option<Time>| at.filter(|at| self.aloft.is_none() || *at > now);
-        let reclaim = self.reclaim && self.plan.covered > Position::START;
         let deadlines = [
             self.machine.next_deadline(),
             can_seal(self.linger_until),
             can_seal(self.pressure.full.then_some(self.probe_at)),
-            reclaim.then_some(self.reclaim_at),
+            self.next_reclaim(),
         ];
         let next = deadlines.into_iter().flatten().min()?;
         Some(Duration::from_millis(next.since_ms(now)))
@@ -113,7 +105,7 @@ impl Partition {
             self.turn_wanted =
                 std::mem::take(&mut self.store.asked_early) || self.flight.is_full() != self.pressure.full;
             self.aloft = None;
-            self.reclaim |= self.store.live.take_emptied();
+            self.reclaim.wanted |= self.store.live.take_emptied();
             self.jobs.extend(self.snapshot_ready.take());
         } else if let Some(error) = self.flight.failure() {
             self.aloft = None;
@@ -128,7 +120,7 @@ impl Partition {
     pub(super) fn settle_freed(&mut self) {
         if self.aloft.is_none() {
             self.store.live.subtract(&mut self.store.freed);
-            self.reclaim |= self.store.live.take_emptied();
+            self.reclaim.wanted |= self.store.live.take_emptied();
         }
     }
 
@@ -140,7 +132,8 @@ impl Partition {
                     Ok(()) => {
                         self.plan.covered = position;
                         self.plan.last_bytes = bytes;
-                        self.reclaim = true;
+                        self.store.live.subtract(&mut self.store.freed_pages.end());
+                        self.reclaim.wanted = true;
                         self.counts.snapshots += 1;
                         self.counts.snapshot_bytes = bytes;
                         self.counts.snapshot_write_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -150,36 +143,7 @@ impl Partition {
                     }
                 }
             }
-            Kept::Removed { base, result } => {
-                self.removing.retain(|removing| *removing != base);
-                match result {
-                    Ok(()) => self.counts.segments_removed += 1,
-                    Err(error) => tracing::warn!(%error, "a dead segment stays for now"),
-                }
-            }
-        }
-    }
-
-    /// Sends dead segments on their way out.
-    pub(super) fn reclaim_segments(&mut self) {
-        if !self.reclaim || self.now < self.reclaim_at || self.plan.covered == Position::START {
-            return;
-        }
-        self.reclaim = false;
-        self.reclaim_at = self.now.after_ms(RECLAIM_INTERVAL_MS);
-        let segments = self.housekeeping.segments();
-        if let Some(oldest) = segments.first() {
-            self.store.live.forget_before(oldest.base);
-        }
-        for base in self.store.live.dead(&segments, self.plan.covered) {
-            if self.removing.len() >= REMOVALS_MAX {
-                self.reclaim = true;
-                break;
-            }
-            if !self.removing.contains(&base) {
-                self.removing.push(base);
-                self.jobs.push(KeeperJob::Remove { base });
-            }
+            Kept::Removed { base, result } => self.heed_removed(base, result),
         }
     }
 
@@ -189,6 +153,8 @@ impl Partition {
         match catch_unwind(AssertUnwindSafe(|| snapshot::encode(&self.machine))) {
             Ok(records) => {
                 self.plan.under_way = true;
+                self.plan.wanted = false;
+                self.store.freed_pages.begin();
                 self.plan.last_position = position;
                 let pause_us = started.elapsed().as_micros();
                 self.counts.snapshot_pause_us = u64::try_from(pause_us).unwrap_or(u64::MAX);

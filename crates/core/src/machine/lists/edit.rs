@@ -5,7 +5,7 @@ use baton_model::{Message, Name, QueueId, Refusal, RefusalCode, Seq, Time};
 
 use super::super::Machine;
 use super::read::cut;
-use super::{Asker, End, no_list};
+use super::{Asker, End, no_list, unreadable};
 use crate::context::Context;
 use crate::record::{Record, Removal, Runs};
 
@@ -27,6 +27,9 @@ impl Machine {
                 format!("'{name}' has no element {index}"),
             ));
         };
+        if !self.warm(id, seq, cx) {
+            return Err(unreadable(name));
+        }
         let durable = self.is_durable(id, seq);
         self.commit(Record::Edited { queue: id, seq, message, durable }, cx);
         Ok(Listed::Done)
@@ -54,6 +57,10 @@ impl Machine {
             }
         }
         let Some(pivot) = at else { return Ok(Listed::Absent) };
+        // Those that make room are about to move.
+        if !self.warm_queue(id, cx) {
+            return Err(unreadable(name));
+        }
         let from_left = pivot + u64::from(side == Side::Right);
         let before = if self.end(id, Side::Left) == End::Front { from_left } else { length - from_left };
         self.totals.published += 1;
@@ -125,11 +132,26 @@ impl Machine {
         let (first, end) = cut(first, last, length).unwrap_or((length, length));
         let mut outside = self.places_from_left(id, 0, first);
         outside.extend(self.places_from_left(id, end, length));
+        self.check_removable(id, name, &outside, cx)?;
         self.remove_places(id, outside, Removal::Deleted, cx);
         Ok(Listed::Done)
     }
 
-    /// Removes elements by their places.
+    /// Before elements are removed: they can be.
+    pub(super) fn check_removable(
+        &mut self,
+        id: QueueId,
+        name: &Name,
+        places: &[Seq],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
+        let mut places = places.to_vec();
+        places.sort_unstable();
+        let all = self.removable(id, &places, cx).len() == places.len();
+        if all { Ok(()) } else { Err(unreadable(name)) }
+    }
+
+    /// Removes elements by their places. What cannot be read now, and would have to be, stays.
     pub(super) fn remove_places(
         &mut self,
         id: QueueId,
@@ -138,6 +160,7 @@ impl Machine {
         cx: &mut Context<'_>,
     ) {
         places.sort_unstable();
+        let places = self.removable(id, &places, cx);
         let (durable, transient): (Vec<Seq>, Vec<Seq>) =
             places.into_iter().partition(|seq| self.is_durable(id, *seq));
         for (seqs, durable) in [(durable, true), (transient, false)] {

@@ -44,8 +44,10 @@ impl Machine {
     pub(super) fn remove_elements(&mut self, id: QueueId, reason: Removal, now: Time, cx: &mut Context<'_>) {
         let places = match self.state.queue(id) {
             Some(queue) if super::plain(queue) => self.places(id, 0, u64::MAX),
-            Some(queue) => {
-                let all = queue.entries.iter_from(baton_model::Seq(0));
+            Some(_) => {
+                self.warm_queue(id, cx);
+                let Some(queue) = self.state.queue(id) else { return };
+                let all = queue.entries.hot_from(baton_model::Seq(0));
                 let ready = all
                     .filter(|(_, entry)| entry.state == baton_model::request::MessageState::Ready)
                     .map(|(seq, _)| seq);
@@ -141,6 +143,9 @@ impl Machine {
             None => self.make_list(now, asker, to, front.other(), cx)?,
         };
         self.positional(target)?;
+        if !self.warm_queue(source, cx) {
+            return Err(super::unreadable(from));
+        }
         self.turn_front(now, target, front, cx);
         let places = self.places(source, 0, u64::MAX);
         self.transfer(now, source, &places, target, cx);

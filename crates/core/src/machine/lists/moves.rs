@@ -61,6 +61,9 @@ impl Machine {
             return Ok(Taken::NotYet);
         };
         let (leaves, enters) = (self.end(source, take), self.end(target, put));
+        if enters == End::Front {
+            self.prepare_front(target, cx)?;
+        }
         if source != target {
             self.forget_expiry_of_empty(now, target, cx);
             self.transfer_to(now, source, &[seq], (target, enters), cx);

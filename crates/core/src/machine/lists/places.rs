@@ -1,11 +1,12 @@
 //! Where the elements of a list are: from an index to a place, and places in front of all others.
 
-use baton_model::{QueueId, Seq};
+use baton_model::{QueueId, Refusal, Seq};
 
 use super::super::Machine;
-use super::End;
+use super::{End, unreadable};
 use crate::context::Context;
 use crate::queue::Queue;
+use crate::queue::entries::{Slot, page_of};
 use crate::record::{Record, Runs, Transferred};
 
 /// Places in front of the first element that are looked at for a free one. Those in flight to consumers are seldom more.
@@ -60,6 +61,23 @@ impl Machine {
         Seq(self.state.queue(id).map_or(1, |queue| queue.next_seq))
     }
 
+    /// Before something is put in front: what has to move for it, or is on the same page, is in memory.
+    ///
+    /// # Errors
+    /// It cannot be read now.
+    pub(super) fn prepare_front(&mut self, id: QueueId, cx: &mut Context<'_>) -> Result<(), Refusal> {
+        let Some(queue) = self.state.queue(id) else { return Ok(()) };
+        let name = queue.name.clone();
+        let ready = match front_place(queue) {
+            Some(place) => {
+                let page = page_of(place);
+                !matches!(queue.entries.page(page), Some(Slot::Cold(_))) || self.warm_page(id, page, cx)
+            }
+            None => self.warm_queue(id, cx),
+        };
+        if ready { Ok(()) } else { Err(unreadable(&name)) }
+    }
+
     /// All elements go further back, so that there are places in front of them.
     fn make_front_room(&mut self, id: QueueId, cx: &mut Context<'_>) {
         let places = self.places(id, 0, u64::MAX);
@@ -110,7 +128,10 @@ impl Machine {
 fn front_place(queue: &Queue) -> Option<Seq> {
     let Some((_, first)) = queue.index.ready.peek() else { return Some(Seq(queue.next_seq)) };
     let lowest = first.0.saturating_sub(OCCUPIED_MAX).max(1);
-    (lowest..first.0).rev().map(Seq).find(|seq| queue.entries.get(*seq).is_none())
+    (lowest..first.0)
+        .rev()
+        .map(Seq)
+        .find(|seq| queue.entries.get(*seq).is_none() && queue.entries.cold(*seq).is_none())
 }
 
 /// Takes `count` places behind the first `skip` of some runs; `back`: the runs come last first, and so do the places.

@@ -88,7 +88,12 @@ impl Machine {
         let mut groups: SmallVec<[(bool, Vec<Seq>); 1]> = SmallVec::new();
         let mut not_yet = false;
         while (elements.len() as u64) < count_max {
-            let Some((seq, priority)) = self.take_outermost(now, id, end) else { break };
+            // What is about to be looked at must be in memory.
+            if self.outermost(id, end).is_some_and(|seq| !self.warm(id, seq, cx)) {
+                not_yet = elements.is_empty();
+                break;
+            }
+            let Some((seq, priority)) = self.take_outermost(now, id, end, cx) else { break };
             let Some(message) = self.message(id, seq, cx) else {
                 if let Some(queue) = self.state.queue_mut(id) {
                     queue.index.ready.insert(priority, seq);
@@ -124,9 +129,15 @@ impl Machine {
 
     /// Takes the outermost element at an end out of the index, for a record that is about to follow. One that has expired is
     /// left to its timer.
-    fn take_outermost(&mut self, now: Time, id: QueueId, end: End) -> Option<(Seq, u8)> {
+    fn take_outermost(
+        &mut self,
+        now: Time,
+        id: QueueId,
+        end: End,
+        cx: &mut Context<'_>,
+    ) -> Option<(Seq, u8)> {
         loop {
-            let seq = self.outermost(id, end)?;
+            let seq = self.outermost(id, end).filter(|seq| self.warm(id, *seq, cx))?;
             let queue = self.state.queue_mut(id)?;
             let entry = queue.entries.get(seq);
             let priority = entry.map_or(0, |entry| entry.priority);
@@ -168,7 +179,7 @@ impl Machine {
             End::Back => {
                 let mut seqs = Vec::new();
                 while seqs.len() < count_max as usize
-                    && let Some((seq, _)) = self.take_outermost(now, id, end)
+                    && let Some((seq, _)) = self.take_outermost(now, id, end, cx)
                 {
                     seqs.push(seq);
                 }

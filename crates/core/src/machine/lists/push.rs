@@ -44,6 +44,7 @@ impl Machine {
         let end = self.end(id, side);
         if end == End::Front {
             self.positional(id)?;
+            self.prepare_front(id, cx)?;
         }
         self.admit_elements(now, id, &messages, cx)?;
         self.forget_expiry_of_empty(now, id, cx);

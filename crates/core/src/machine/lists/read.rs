@@ -88,7 +88,7 @@ impl Machine {
 
     /// Whether the element at a place has that body.
     pub(super) fn equals(
-        &self,
+        &mut self,
         id: QueueId,
         name: &Name,
         seq: Seq,
@@ -101,7 +101,7 @@ impl Machine {
 
     /// An element as its reader gets it: what it shows must be durable first.
     pub(super) fn shown(
-        &self,
+        &mut self,
         id: QueueId,
         name: &Name,
         seq: Seq,
