@@ -199,6 +199,13 @@ impl<'b> EnvelopeWriter<'b> {
         self
     }
 
+    /// Writes a list, whose items `fill` appends by [`ValueRef::encode`].
+    pub fn list(&mut self, tag: Tag, fill: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        self.tag(tag);
+        encode_container(self.buf, false, fill);
+        self
+    }
+
     /// The envelope's length so far, in bytes.
     #[must_use]
     pub fn len_bytes(&self) -> u32 {

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use baton_model::value::{encode_container, encode_name};
+use baton_model::value::encode_name;
 use baton_model::{Bytes, Delivery, EnvelopeWriter, Message, Tag, ValueRef};
+use smallvec::SmallVec;
 
 use super::original::{DIALECT, Original};
 use super::{Attribute, Attributes, Digest16, digest, md5};
@@ -49,19 +50,12 @@ pub(crate) fn write(outgoing: Outgoing<'_>) -> Message {
 }
 
 fn write_envelope(buf: &mut Vec<u8>, outgoing: Outgoing<'_>) -> u32 {
-    let mut original = Vec::new();
     let body_bytes = outgoing.body.len();
     let kept = Original {
         body_md5: outgoing.body_md5,
         attributes_md5: outgoing.attributes_md5,
         attributes: outgoing.attributes,
     };
-    encode_container(&mut original, false, |buf| {
-        ValueRef::Symbol(DIALECT).encode(buf);
-        let mut bytes = Vec::with_capacity(48);
-        kept.write(&mut bytes, body_bytes);
-        ValueRef::Bytes(&bytes).encode(buf);
-    });
     let mut writer = EnvelopeWriter::new(buf);
     writer.str(Tag::Exchange, b"").str(Tag::Key, outgoing.queue.as_bytes());
     if !kept.attributes.is_empty() || outgoing.trace.is_some() {
@@ -89,9 +83,12 @@ fn write_envelope(buf: &mut Vec<u8>, outgoing: Outgoing<'_>) -> u32 {
     if let Some(delay_ms) = outgoing.delay_ms {
         writer.field(Tag::DelayMs, ValueRef::U64(delay_ms));
     }
-    if let Some(original) = ValueRef::decode(&mut original.as_slice()) {
-        writer.field(Tag::Original, original);
-    }
+    writer.list(Tag::Original, |buf| {
+        ValueRef::Symbol(DIALECT).encode(buf);
+        let mut bytes: SmallVec<[u8; 64]> = SmallVec::new();
+        kept.write(&mut bytes, body_bytes);
+        ValueRef::Bytes(&bytes).encode(buf);
+    });
     writer.len_bytes()
 }
 

@@ -23,12 +23,21 @@ pub(crate) fn md5(bytes: &[u8]) -> Digest16 {
     Md5::digest(bytes).into()
 }
 
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
 /// Hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hex(&mut text, bytes);
+    text
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
 }
 
 /// Mixes a word so that each of its bits changes half of the result's. SplitMix64's finisher, by its published constants.
@@ -43,8 +52,15 @@ pub(crate) fn mix(word: u64) -> u64 {
 pub(crate) fn uuid(high: u64, low: u64) -> String {
     let high = high & 0xffff_ffff_ffff_0fff | 0x4000;
     let low = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-    let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xffff);
-    format!("{a:08x}-{b:04x}-{c:04x}-{:04x}-{:012x}", low >> 48, low & 0xffff_ffff_ffff)
+    let (high, low) = (high.to_be_bytes(), low.to_be_bytes());
+    let mut text = String::with_capacity(36);
+    for (bytes, range) in [(&high, 0..4), (&high, 4..6), (&high, 6..8), (&low, 0..2), (&low, 2..8)] {
+        if !text.is_empty() {
+            text.push('-');
+        }
+        push_hex(&mut text, bytes.get(range).unwrap_or_default());
+    }
+    text
 }
 
 /// The id that SQS shows for a message: the same for every receiver, and wherever the message is moved.
@@ -54,7 +70,8 @@ pub(crate) fn message_id(id: MessageId) -> String {
 
 /// The sequence number that SQS shows for a place: 20 digits, growing.
 pub(crate) fn sequence_number(seq: baton_model::Seq) -> String {
-    (10_000_000_000_000_000_000_u128 + u128::from(seq.0)).to_string()
+    // Below this no queue ever comes: it would take a million messages a second for two hundred thousand years.
+    10_000_000_000_000_000_000_u64.saturating_add(seq.0).to_string()
 }
 
 #[cfg(test)]
@@ -66,6 +83,10 @@ mod tests {
         let (one, two) = (message_id(MessageId(1)), message_id(MessageId(2)));
         assert_ne!(one, two);
         assert_eq!(one.len(), 36);
+        assert_eq!(
+            uuid(0x0123_4567_89ab_cdef, 0xffff_0123_4567_89ab),
+            "01234567-89ab-4def-bfff-0123456789ab"
+        );
         assert_eq!(one.as_bytes()[14], b'4');
         assert!(matches!(one.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
         assert_eq!(hex(&md5(b"hello")), "5d41402abc4b2a76b9719d911017c592");

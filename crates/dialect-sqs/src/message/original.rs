@@ -8,6 +8,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use super::{Attribute, Attributes, Digest16};
 
 /// The symbol that stands before the bytes.
@@ -24,7 +26,7 @@ pub(super) struct Original<'a> {
 }
 
 impl<'a> Original<'a> {
-    pub(super) fn write(&self, buf: &mut Vec<u8>, body_bytes: usize) {
+    pub(super) fn write(&self, buf: &mut SmallVec<[u8; 64]>, body_bytes: usize) {
         buf.push(FORM);
         put_len(buf, body_bytes);
         buf.extend_from_slice(&self.body_md5);
@@ -68,7 +70,7 @@ impl<'a> Original<'a> {
     }
 }
 
-fn put_len(buf: &mut Vec<u8>, len: usize) {
+fn put_len(buf: &mut SmallVec<[u8; 64]>, len: usize) {
     buf.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
 }
 
@@ -103,7 +105,7 @@ mod tests {
     fn what_is_kept_is_read_back_and_damage_is_noticed() {
         let attributes = vec![Attribute { name: "n", data_type: "Number.int", value: Cow::Borrowed(b"007") }];
         let original = Original { body_md5: [7; 16], attributes_md5: Some([9; 16]), attributes };
-        let mut buf = Vec::new();
+        let mut buf = SmallVec::new();
         original.write(&mut buf, 12);
         let read = Original::read(&buf, 12).unwrap();
         assert_eq!((read.body_md5, read.attributes_md5), ([7; 16], Some([9; 16])));
