@@ -50,7 +50,6 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
 /// What keeps it from starting, with the exit code that belongs to it.
 pub(crate) fn run(config: &Config) -> Result<Exit, Failure> {
     logging::start(&config.log);
-    small_pages();
     let directory = Arc::new(users::directory(config)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads.value)
@@ -74,15 +73,6 @@ pub(crate) fn run(config: &Config) -> Result<Exit, Failure> {
         tracing::info!("stopped; everything that was confirmed is on disk");
     }
     outcome.map(|()| Exit::Success)
-}
-
-/// Ten thousand idle connections have many buffers of which little is used: huge pages would make all of it resident, and made
-/// nothing faster where it was measured. Not being able to is no harm.
-fn small_pages() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay as the system has them");
-    }
 }
 
 async fn serve(
