@@ -18,10 +18,17 @@ class Listener(stomp.ConnectionListener):
 
     def __init__(self):
         self.messages, self.receipts, self.errors = queue.Queue(), queue.Queue(), queue.Queue()
-        self.connected, self.gone = None, False
+        self._connected, self.gone = queue.Queue(), False
 
     def on_connected(self, frame):
-        self.connected = frame.headers
+        self._connected.put(frame.headers)
+
+    @property
+    def connected(self):
+        """Headers of CONNECTED; `connect` may return a moment before they are here."""
+        headers = self._connected.get(timeout=WAIT_S)
+        self._connected.put(headers)
+        return headers
 
     def on_message(self, frame):
         self.messages.put(frame)
@@ -481,6 +488,35 @@ def test_a_browser_takes_nothing(client, name):
     assert (end.headers["browser"], end.headers["subscription"]) == ("end", "b")
     one.subscribe(f"/queue/{name}", id="c")
     assert one.bodies(250) == [str(number).encode() for number in range(250)]
+
+
+def test_a_selector_leaves_the_others_their_messages(client, name):
+    one, other = client(), client()
+    for number in range(6):
+        one.send(f"/queue/{name}", str(number), colour="red" if number % 2 else "blue", size=number)
+    one.subscribe(f"/queue/{name}", ack="client-individual", selector="colour = 'red' AND size > 2")
+    frames = [one.get(), one.get()]
+    assert [frame.body for frame in frames] == [b"3", b"5"]
+    one.nothing()
+    one.nack(frames[0])
+    assert one.get().body == b"3"
+    other.subscribe(f"/queue/{name}")
+    assert other.bodies(4) == [b"0", b"1", b"2", b"4"]
+    other.connection.subscribe(f"/queue/{name}", id="2", headers={"selector": "colour ="})
+    frame = other.error()
+    assert frame.headers["message"] == "invalid selector" and b"at byte 8" in frame.body
+
+
+def test_selectors_on_topics_and_browsers(client, name):
+    one = client()
+    one.subscribe(f"/topic/{name}", selector="kind IN ('a','b') AND NOT note LIKE 'x%'")
+    for kind, note in (("a", "x1"), ("b", "y"), ("c", "y"), ("a", "z")):
+        one.send(f"/topic/{name}", kind + note, kind=kind, note=note)
+        one.send(f"/queue/{name}", kind + note, kind=kind, note=note)
+    assert one.bodies(2) == [b"by", b"az"]
+    one.subscribe(f"/queue/{name}", id="b", browser="true", selector="kind = 'a'")
+    assert one.bodies(2) == [b"ax1", b"az"]
+    assert one.get().headers["browser"] == "end"
 
 
 def test_heartbeats_both_ways(client):

@@ -74,6 +74,7 @@ fn subscribe(queue: &str) -> Request {
         exclusive: false,
         session: None,
         linked_lease_ms_max: None,
+        filter: None,
         label: Name::default(),
     }))
 }

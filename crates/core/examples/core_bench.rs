@@ -44,6 +44,24 @@ impl Load for Encoder {
 const A: ConnectionId = ConnectionId(1);
 const BATCH: u64 = 128;
 
+fn consumer(queue: Name) -> Subscribe {
+    Subscribe {
+        token: Token(0),
+        consumer: ConsumerId(1),
+        link: LinkId(1),
+        queue,
+        lease: LeaseMode::Linked,
+        window: Some(256),
+        credit: None,
+        priority: 0,
+        exclusive: false,
+        session: None,
+        linked_lease_ms_max: None,
+        filter: None,
+        label: Name::default(),
+    }
+}
+
 fn main() {
     let mut machine = Machine::new(1);
     let mut store = Encoder::default();
@@ -54,23 +72,9 @@ fn main() {
     let open = Request::Open { token: Token(0), namespace: "/".into(), label: String::new() };
     let declare =
         CatalogOp::DeclareQueue { name: Some(name.clone()), policy: Box::new(QueuePolicy::default()) };
-    let subscribe = Subscribe {
-        token: Token(0),
-        consumer: ConsumerId(1),
-        link: LinkId(1),
-        queue: name.clone(),
-        lease: LeaseMode::Linked,
-        window: Some(256),
-        credit: None,
-        priority: 0,
-        exclusive: false,
-        session: None,
-        linked_lease_ms_max: None,
-        label: Name::default(),
-    };
     machine.step(Time(1), A, open, &mut cx);
     machine.step(Time(1), A, Request::Catalog { token: Token(0), op: Box::new(declare) }, &mut cx);
-    machine.step(Time(1), A, Request::Subscribe(Box::new(subscribe)), &mut cx);
+    machine.step(Time(1), A, Request::Subscribe(Box::new(consumer(name.clone()))), &mut cx);
     cx.effects.clear();
 
     let body = vec![7_u8; 1024];

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use baton_model::list::ListOp;
-use baton_model::request::{Fetch, LeaseMode};
+use baton_model::request::{ConsumerFilter, Fetch, LeaseMode};
 use baton_model::{ConnectionId, ConsumerId, LinkId, Name, QueueId, Seq, Time, Token};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::queue::filtering::Filtering;
 use crate::queue::serve::Turn;
 
 /// One connection.
@@ -57,6 +58,7 @@ pub(crate) struct Consumer {
     pub(crate) credit: Option<u32>,
     pub(crate) priority: i32,
     pub(crate) linked_lease_ms_max: Option<u64>,
+    pub(crate) filtering: Option<Box<Filtering>>,
     pub(crate) label: Name,
     pub(crate) unsettled: u32,
     /// It takes no more messages: cancelled, or it only stands for fetches.
@@ -118,6 +120,7 @@ pub(crate) struct NewConsumer {
     pub(crate) credit: Option<u32>,
     pub(crate) priority: i32,
     pub(crate) linked_lease_ms_max: Option<u64>,
+    pub(crate) filter: Option<ConsumerFilter>,
     pub(crate) label: Name,
     pub(crate) place: Turn,
     /// It only stands for fetches.
@@ -201,6 +204,7 @@ impl Clients {
             credit: new.credit,
             priority: new.priority,
             linked_lease_ms_max: new.linked_lease_ms_max,
+            filtering: new.filter.map(|filter| Box::new(Filtering::new(filter))),
             label: new.label,
             unsettled: 0,
             ended: new.ended,
@@ -257,6 +261,7 @@ impl Clients {
             credit: None,
             priority: 0,
             linked_lease_ms_max: None,
+            filter: None,
             label: label.clone(),
             place: (std::cmp::Reverse(0), 0),
             ended: true,

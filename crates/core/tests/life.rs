@@ -590,6 +590,7 @@ fn one_dispatch_does_not_hand_out_a_whole_backlog() {
         exclusive: false,
         session: None,
         linked_lease_ms_max: None,
+        filter: None,
         label: Name::default(),
     };
     // Past the harness, whose check after every step is far too slow for so many.

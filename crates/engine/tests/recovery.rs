@@ -112,6 +112,7 @@ fn subscribe(queue: usize, lease: LeaseMode) -> Request {
         exclusive: false,
         session: None,
         linked_lease_ms_max: None,
+        filter: None,
         label: "c".into(),
     }))
 }

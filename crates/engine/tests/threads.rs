@@ -77,6 +77,7 @@ impl Client {
             exclusive: false,
             session: None,
             linked_lease_ms_max: None,
+            filter: None,
             label: "c".into(),
         })));
         let mut events = self.events();

@@ -4,10 +4,13 @@
 //! what is allowed to the engine, in order, many at a time. Answers come back as [`crate::event::Event`]s; where several
 //! requests of one kind may be open, a [`Token`] chosen by the session tells them apart.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::Name;
+use crate::filter::Filter;
 use crate::ids::{ConsumerId, DeliveryRef, LinkId, MessageId, Seq, Time, Token};
 use crate::list::{ListGroup, ListRequest};
 use crate::message::Message;
@@ -264,8 +267,21 @@ pub struct Subscribe {
     pub session: Option<SessionSelect>,
     /// Longest a linked lease may last, milliseconds; `None`: as the queue says.
     pub linked_lease_ms_max: Option<u64>,
+    /// Only messages that meet a condition are for this consumer. Those with an ordering key are not, in queues where keys
+    /// mean something.
+    pub filter: Option<ConsumerFilter>,
     /// For humans, in `explain`: the consumer tag.
     pub label: Name,
+}
+
+/// What a consumer wants of a queue.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ConsumerFilter {
+    /// The condition.
+    pub condition: Arc<Filter>,
+    /// Messages that do not meet it are dropped: the queue is this consumer's own, and nobody else waits for them.
+    /// Otherwise they stay for others, in their order.
+    pub drop_others: bool,
 }
 
 /// Which session a consumer locks.

@@ -56,6 +56,7 @@ impl Consumer {
                 exclusive: false,
                 session: None,
                 linked_lease_ms_max: None,
+                filter: None,
                 label: "consumer".into(),
             }))
         });

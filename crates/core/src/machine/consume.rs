@@ -53,6 +53,7 @@ impl Machine {
                 credit: subscribe.credit,
                 priority: subscribe.priority,
                 linked_lease_ms_max: subscribe.linked_lease_ms_max,
+                filter: subscribe.filter,
                 label: subscribe.label,
                 place,
                 ended: false,

@@ -157,7 +157,12 @@ impl Machine {
             }
             return false;
         }
-        let Some((seq, key)) = self.take_next(now, queue, consumer, cx) else {
+        let next = if self.clients.consumer(consumer).is_some_and(|consumer| consumer.filtering.is_some()) {
+            self.take_filtered(now, queue, consumer, cx).map(|seq| (seq, None))
+        } else {
+            self.take_next(now, queue, consumer, cx)
+        };
+        let Some((seq, key)) = next else {
             round.after = Some(turn);
             return false;
         };

@@ -8,6 +8,7 @@
 //! publish.rs   a message comes in           settle.rs    a delivery is settled, a lease ends
 //! dispatch.rs  messages are handed out      deaths.rs    expiry, rejection, overflow: where dead letters go
 //! consume.rs   consumers, links, fetches    catalog.rs   queues, exchanges, bindings
+//! filtered.rs  consumers with a condition
 //! timers.rs    what time does               inspect.rs   browse, act on one message, explain
 //! restore.rs   snapshot and recovery        group.rs     all or nothing
 //! lists/       queues as lists, by position  listen.rs    who hears what is sent, at most once
@@ -20,6 +21,7 @@ mod deaths;
 mod dispatch;
 mod explain;
 mod fetch;
+mod filtered;
 mod group;
 mod inspect;
 mod listen;

@@ -5,6 +5,7 @@
 
 pub(crate) mod dedup;
 pub(crate) mod entries;
+pub(crate) mod filtering;
 pub(crate) mod keys;
 pub(crate) mod page;
 pub(crate) mod ready;

@@ -12,7 +12,22 @@ use smallvec::SmallVec;
 pub(crate) struct Ready {
     /// Highest priority first; a level exists from its first message on.
     levels: SmallVec<[Level; 1]>,
+    /// Kept from the first consumer on that filters.
+    comebacks: Option<Box<Comebacks>>,
 }
+
+/// Places that came back lately, for consumers that had looked at them and gone on.
+#[derive(Debug, Default)]
+struct Comebacks {
+    /// The greatest place added so far: a smaller one comes back.
+    newest: u64,
+    /// Number of the first of `places`.
+    first: u64,
+    places: VecDeque<(u8, u64)>,
+}
+
+/// Comebacks that are remembered. A consumer that has missed more looks at everything again.
+const COMEBACKS_MAX: usize = 1_024;
 
 #[derive(Debug)]
 struct Level {
@@ -26,11 +41,46 @@ struct Level {
 impl Ready {
     /// Adds a place, wherever it belongs.
     pub(crate) fn insert(&mut self, priority: u8, seq: Seq) {
+        if let Some(comebacks) = &mut self.comebacks {
+            comebacks.note(priority, seq.0);
+        }
         let level = self.level(priority);
         match level.fresh.back_mut() {
             Some((first, count)) if *first + *count == seq.0 => *count += 1,
             Some((first, count)) if *first + *count > seq.0 => level.insert_before(seq.0),
             _ => level.fresh.push_back((seq.0, 1)),
+        }
+    }
+
+    /// Remembers places that come back, from now on. Returns the number of the next one.
+    pub(crate) fn watch(&mut self) -> u64 {
+        let newest = self.levels.iter().filter_map(Level::last).max().unwrap_or_default();
+        let comebacks =
+            self.comebacks.get_or_insert_with(|| Box::new(Comebacks { newest, ..Comebacks::default() }));
+        comebacks.first + comebacks.places.len() as u64
+    }
+
+    /// Places and priorities that came back since the one of that number. `None`: too many to remember.
+    pub(crate) fn comebacks(&self, since: u64) -> Option<impl Iterator<Item = (u8, u64)> + '_> {
+        let comebacks = self.comebacks.as_ref()?;
+        let skip = usize::try_from(since.checked_sub(comebacks.first)?).ok()?;
+        (skip <= comebacks.places.len()).then(|| comebacks.places.iter().skip(skip).copied())
+    }
+
+    /// Priorities of which there are or were messages, highest first.
+    pub(crate) fn priorities(&self) -> impl Iterator<Item = u8> + '_ {
+        self.levels.iter().map(|level| level.priority)
+    }
+
+    /// The first place of a priority that is not before `from`.
+    pub(crate) fn next_from(&self, priority: u8, from: u64) -> Option<u64> {
+        let level = self.levels.iter().find(|level| level.priority == priority)?;
+        let run = level.fresh.partition_point(|(first, count)| first + count <= from);
+        let fresh = level.fresh.get(run).map(|(first, _)| (*first).max(from));
+        let returned = level.returned.range(from..).next().copied();
+        match (fresh, returned) {
+            (Some(fresh), Some(returned)) => Some(fresh.min(returned)),
+            (fresh, returned) => fresh.or(returned),
         }
     }
 
@@ -86,6 +136,20 @@ impl Ready {
             }
         };
         self.levels.get_mut(index).expect("the level was found or made")
+    }
+}
+
+impl Comebacks {
+    fn note(&mut self, priority: u8, seq: u64) {
+        if seq > self.newest {
+            self.newest = seq;
+            return;
+        }
+        self.places.push_back((priority, seq));
+        if self.places.len() > COMEBACKS_MAX {
+            self.places.pop_front();
+            self.first += 1;
+        }
     }
 }
 
@@ -220,6 +284,31 @@ mod tests {
         ready.remove(0, Seq(20));
         assert_eq!(ready.peek_back(), Some((0, Seq(15))));
         assert_eq!(drain(&mut ready), [3, 9, 10, 11, 12, 15]);
+    }
+
+    #[test]
+    fn places_are_found_from_any_other_on_and_comebacks_are_told() {
+        let mut ready = Ready::default();
+        for seq in [1, 2, 3, 7, 8] {
+            ready.insert(0, Seq(seq));
+        }
+        let found = |ready: &Ready, from| ready.next_from(0, from);
+        assert_eq!(
+            [0, 2, 4, 8, 9].map(|from| found(&ready, from)),
+            [Some(1), Some(2), Some(7), Some(8), None]
+        );
+        let since = ready.watch();
+        assert_eq!(ready.pop(), Some(Seq(1)));
+        ready.insert(0, Seq(9));
+        ready.insert(0, Seq(1));
+        assert_eq!(found(&ready, 0), Some(1));
+        assert_eq!(ready.comebacks(since).unwrap().collect::<Vec<_>>(), [(0, 1)]);
+        assert_eq!(ready.comebacks(ready.comebacks(since).unwrap().count() as u64).unwrap().count(), 0);
+        for _ in 0..=COMEBACKS_MAX {
+            ready.remove(0, Seq(1));
+            ready.insert(0, Seq(1));
+        }
+        assert!(ready.comebacks(since).is_none(), "too many to remember");
     }
 
     #[test]

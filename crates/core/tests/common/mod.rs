@@ -414,6 +414,7 @@ impl Broker {
             exclusive: false,
             session: None,
             linked_lease_ms_max: None,
+            filter: None,
             label: Name::default(),
         };
         change(&mut subscribe);

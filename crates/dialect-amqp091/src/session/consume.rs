@@ -132,6 +132,7 @@ impl AmqpSession {
                 exclusive: consume.exclusive,
                 session: None,
                 linked_lease_ms_max: arguments.timeout_ms,
+                filter: None,
                 label,
             };
             self.submit(Request::Subscribe(Box::new(subscribe)), out);

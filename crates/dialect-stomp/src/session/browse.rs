@@ -1,8 +1,11 @@
 //! Browsers: a subscription with `browser:true` shows what is in a queue and takes nothing, as ActiveMQ has it. After the
 //! last message comes one with the header `browser:end`.
 
+use std::sync::Arc;
+
 use baton_dialect::Output;
 use baton_model::event::Browsed;
+use baton_model::filter::Filter;
 use baton_model::request::{InspectOp, MessageState};
 use baton_model::{Bytes, ConsumerId, Name, Refusal, Reply, Request, Seq, Token};
 
@@ -18,12 +21,13 @@ use crate::write::FrameWriter;
 #[derive(Debug)]
 pub(super) struct Browser {
     queue: Name,
+    selector: Option<Arc<Filter>>,
 }
 
 impl StompSession {
     pub(super) fn browse(
         &mut self,
-        queue: Name,
+        (queue, selector): (Name, Option<Arc<Filter>>),
         id: Box<[u8]>,
         named: bool,
         receipt: Option<Receipt>,
@@ -31,7 +35,7 @@ impl StompSession {
     ) -> Result<(), Failure> {
         let consumer = self.add_subscription(id, named, AckMode::Auto);
         if let Some(subscription) = self.subscriptions.get_mut(&consumer) {
-            subscription.browser = Some(Browser { queue: queue.clone() });
+            subscription.browser = Some(Browser { queue: queue.clone(), selector });
         }
         // Its receipt comes with the first message or before: it says that browsing has begun.
         self.finish(receipt, out);
@@ -61,7 +65,7 @@ impl StompSession {
     ) -> bool {
         let Some(subscription) = self.subscriptions.get(&consumer) else { return false };
         let Some(browser) = &subscription.browser else { return false };
-        let queue = browser.queue.clone();
+        let (queue, selector) = (browser.queue.clone(), browser.selector.clone());
         let id = subscription.named.then(|| subscription.id.clone());
         let (messages, next) = match result {
             Ok(Reply::Browsed { messages, next }) => (messages, next),
@@ -71,7 +75,9 @@ impl StompSession {
                 return false;
             }
         };
-        for message in &messages {
+        let wanted =
+            |one: &&Browsed| selector.as_ref().is_none_or(|filter| filter.matches(one.message.envelope()));
+        for message in messages.iter().filter(wanted) {
             self.show(id.as_deref(), message, out);
         }
         if let Some(next) = next {

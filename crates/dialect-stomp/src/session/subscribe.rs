@@ -1,10 +1,13 @@
 //! Subscriptions: what they read from, how they are acknowledged, how they end; and the temporary queues of a connection.
 //! Not here: messages that come (`deliver`), browsers (`browse`).
 
+use std::sync::Arc;
+
 use baton_dialect::Output;
 use baton_model::event::CancelReason;
+use baton_model::filter::Filter;
 use baton_model::limits::NAME_BYTES_MAX;
-use baton_model::request::{CatalogOp, LeaseMode, Subscribe};
+use baton_model::request::{CatalogOp, ConsumerFilter, LeaseMode, Subscribe};
 use baton_model::route::{Binding, Destination as Bound};
 use baton_model::{Bytes, ConsumerId, LinkId, Name, QueuePolicy, Request};
 
@@ -83,16 +86,12 @@ impl StompSession {
             let text = format!("more than {} subscriptions", limits::SUBSCRIPTIONS_MAX);
             return Err(Failure::new("resource_error", text));
         }
-        if let Some(selector) =
-            headers.text(b"selector")?.filter(|selector| !selector.trim_ascii().is_empty())
-        {
-            let selector = String::from_utf8_lossy(&selector);
-            return Err(Failure::unsupported(format!("selectors are not offered: '{selector}'")));
-        }
+        let selector = selector(headers)?;
         let source = self.source(&destination, headers, &text, out)?;
         let receipt = headers.get(b"receipt").map(Receipt::from_slice);
         if flag_of(headers, "browser")?.unwrap_or_default() {
-            return self.browse(source.queue, id, headers.get(b"id").is_some(), receipt, out);
+            let named = headers.get(b"id").is_some();
+            return self.browse((source.queue, selector), id, named, receipt, out);
         }
         let options = Options::read(headers)?;
         if let Some(wanted) = source.wanted {
@@ -105,6 +104,9 @@ impl StompSession {
             self.submit(Request::Catalog { token, op: Box::new(CatalogOp::Bind(binding)) }, out);
         }
         let consumer = self.add_subscription(id, headers.get(b"id").is_some(), ack);
+        // What a subscription to a topic does not want, nobody waits for.
+        let drop_others = matches!(destination, Destination::Topic(_) | Destination::Exchange(..));
+        let filter = selector.map(|condition| ConsumerFilter { condition, drop_others });
         if source.durable
             && let Some(subscription) = self.subscriptions.get_mut(&consumer)
         {
@@ -123,6 +125,7 @@ impl StompSession {
             exclusive: options.exclusive || source.exclusive,
             session: None,
             linked_lease_ms_max: None,
+            filter,
             label: Name::from(label),
         };
         self.submit(Request::Subscribe(Box::new(subscribe)), out);
@@ -380,6 +383,7 @@ impl StompSession {
             exclusive: false,
             session: None,
             linked_lease_ms_max: None,
+            filter: None,
             label: Name::from_utf8_lossy(destination),
         };
         self.submit(Request::Subscribe(Box::new(subscribe)), out);
@@ -431,6 +435,22 @@ fn ack_mode(headers: &Headers<'_>) -> Result<AckMode, Failure> {
         Some(b"client-individual") => Ok(AckMode::Individual),
         Some(other) => Err(Failure::header("ack", other, "auto, client or client-individual")),
     }
+}
+
+/// The condition of a `selector` header, if there is one.
+fn selector(headers: &Headers<'_>) -> Result<Option<Arc<Filter>>, Failure> {
+    let Some(text) = headers.text(b"selector")? else { return Ok(None) };
+    let text = std::str::from_utf8(&text).map_err(|_| Failure::header("selector", &text, "UTF-8"))?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let filter = baton_dialect::selector::parse(text);
+    filter.map(|filter| Some(Arc::new(filter))).map_err(|error| {
+        Failure::new(
+            "invalid selector",
+            format!("{error} in: {text}; it must be a condition of SQL-92 as JMS has it"),
+        )
+    })
 }
 
 /// A header that is true or false, if it is there.

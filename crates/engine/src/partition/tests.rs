@@ -46,6 +46,7 @@ fn subscribe(window: u32) -> Request {
         exclusive: false,
         session: None,
         linked_lease_ms_max: None,
+        filter: None,
         label: "".into(),
     }))
 }
