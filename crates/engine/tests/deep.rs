@@ -59,6 +59,7 @@ fn subscribe(port: &Port, lease: LeaseMode, window: Option<u32>) {
             exclusive: false,
             session: None,
             linked_lease_ms_max: None,
+            filter: None,
             label: "c".into(),
         })),
     );
