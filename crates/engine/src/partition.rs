@@ -282,7 +282,9 @@ impl Partition {
             Wake::Kept(kept) => self.heed_kept(kept),
             Wake::Alarms(alarms) => self.set_alarms(alarms),
             Wake::Shutdown => self.stopping = true,
-            Wake::Journal | Wake::ClockMoved => {}
+            // Who moved the clock and then asks must see what time has brought about.
+            Wake::ClockMoved => self.tick(),
+            Wake::Journal => {}
         }
     }
 
