@@ -64,9 +64,6 @@ pub trait Store: Load {
     /// The content there is given up; when nobody else uses it, its space may be reclaimed.
     fn free(&mut self, at: Held);
 
-    /// What was appended last is to be written soon, though nobody waits for it.
-    fn hurry(&mut self) {}
-
     /// The content there is used once more: it has to be given up once more.
     fn hold(&mut self, at: Held);
 

@@ -206,32 +206,3 @@ fn the_window_of_deduplication_is_per_key_where_the_policy_says_so() {
     }
     assert_eq!(broker.drain("q"), ["a", "b"]);
 }
-
-#[test]
-fn an_early_lease_waits_for_its_message_only() {
-    let mut broker = Broker::default();
-    broker.declare("q", QueuePolicy::default());
-    broker.send("q", "x");
-    let message_end = broker.store.records.last().and_then(|(_, content)| *content).unwrap();
-    for (lease, early) in [(LeaseMode::TimedEarly(Some(30_000)), true), (TIMED, false)] {
-        let token = broker.token();
-        let fetch = Fetch {
-            token,
-            link: LINK,
-            queue: "q".into(),
-            select: FetchSelect::Next,
-            count_max: 1,
-            lease,
-            wait_until: None,
-            label: Name::default(),
-        };
-        let mut effects = Vec::new();
-        let mut cx = baton_core::Context { store: &mut broker.store, effects: &mut effects };
-        broker.machine.step(broker.now, A, Request::Fetch(Box::new(fetch)), &mut cx);
-        let needs = effects.iter().find_map(|effect| effect.needs).unwrap();
-        let with_message = message_end.position + u64::from(message_end.len_bytes);
-        assert_eq!(needs == with_message, early, "{lease:?}");
-        assert_eq!(broker.queue("q").in_flight, 1);
-        broker.advance(30_000);
-    }
-}

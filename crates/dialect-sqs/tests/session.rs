@@ -198,7 +198,7 @@ fn what_was_sent_is_received_in_both_protocols() {
     let requests = client.requests();
     let [Request::Fetch(fetch)] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!(fetch.select, FetchSelect::Next);
-    assert_eq!(fetch.lease, LeaseMode::TimedEarly(Some(9_000)));
+    assert_eq!(fetch.lease, LeaseMode::Timed(Some(9_000)));
     assert_eq!(fetch.wait_until, Some(NOW.after_ms(5_000)));
     let fetched = Fetched { deliveries: vec![delivery(&sent)], ..Fetched::default() };
     client.event(Event::Fetched { token: fetch.token, result: Ok(fetched.clone()) });

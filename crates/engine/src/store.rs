@@ -20,8 +20,6 @@ pub(crate) struct BatchStore {
     pub(crate) durable: u64,
     /// A content was asked for that is not durable yet: dispatch again when the flight has landed.
     pub(crate) asked_early: bool,
-    /// The batch being filled is to take off as soon as none is in flight.
-    pub(crate) hurried: bool,
     /// A record did not fit: the batch does not tell all that was decided, and must never be written.
     pub(crate) broken: Option<JournalError>,
     reads: Reads,
@@ -37,7 +35,6 @@ impl BatchStore {
             freed_pages: FreedPages::default(),
             durable: journal.end().0,
             asked_early: false,
-            hurried: false,
             broken: None,
             reads: Reads::new(journal.reader()),
             read_errors: 0,
@@ -69,10 +66,6 @@ impl Store for BatchStore {
                 Appended { end: u64::MAX, content: None }
             }
         }
-    }
-
-    fn hurry(&mut self) {
-        self.hurried = true;
     }
 
     fn free(&mut self, at: Held) {

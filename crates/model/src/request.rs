@@ -235,9 +235,6 @@ pub enum LeaseMode {
     Linked,
     /// For so long, milliseconds; `None`: as the queue says. Survives connections and restarts.
     Timed(Option<u64>),
-    /// As `Timed`, but handed out while the lease is still being written, if only its message is durable: a crash in that
-    /// moment forgets the lease, and the message comes again at once instead of when the lease would have ended.
-    TimedEarly(Option<u64>),
     /// Settled as it is delivered: at most once.
     Settled,
 }

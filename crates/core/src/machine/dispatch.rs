@@ -23,14 +23,8 @@ pub(super) struct Handover {
 /// A lease as it will be recorded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lease {
-    Linked {
-        until: u64,
-    },
-    /// `early`: handed out before its record is durable.
-    Timed {
-        until: u64,
-        early: bool,
-    },
+    Linked { until: u64 },
+    Timed { until: u64 },
     Settled,
 }
 
@@ -333,7 +327,7 @@ impl Machine {
         }
         let record = match lease {
             Lease::Settled => Record::Removed { queue, seqs, reason: Removal::Completed, durable },
-            Lease::Linked { until } | Lease::Timed { until, .. } => Record::Leased(Leased {
+            Lease::Linked { until } | Lease::Timed { until } => Record::Leased(Leased {
                 queue,
                 fence: Fence(self.state.queue(queue).map_or(0, |queue| queue.last_fence) + 1),
                 at: now,
@@ -354,10 +348,7 @@ impl Machine {
         }
         // Who may rely on the lease after a restart waits for its record, and so does who gets a message at most once. Others
         // wait for the message itself, and for the generation of their fencing numbers: a crash must not grant them again.
-        let needs_record = matches!(lease, Lease::Timed { early: false, .. } | Lease::Settled);
-        if durable && matches!(lease, Lease::Timed { early: true, .. }) {
-            cx.store.hurry();
-        }
+        let needs_record = matches!(lease, Lease::Timed { .. } | Lease::Settled);
         for (_, _, needs) in deliveries.iter_mut().skip(first_delivery) {
             *needs = if needs_record { end.max(*needs) } else { *needs };
             *needs = (*needs).max(self.state.generation_end);
@@ -414,10 +405,7 @@ impl Machine {
 pub(super) fn lease(now: Time, mode: LeaseMode, lease_ms: u64, linked_lease_ms_max: Option<u64>) -> Lease {
     match mode {
         LeaseMode::Settled => Lease::Settled,
-        LeaseMode::Timed(ms) | LeaseMode::TimedEarly(ms) => {
-            let early = matches!(mode, LeaseMode::TimedEarly(_));
-            Lease::Timed { until: now.after_ms(ms.unwrap_or(lease_ms).max(1)).0, early }
-        }
+        LeaseMode::Timed(ms) => Lease::Timed { until: now.after_ms(ms.unwrap_or(lease_ms).max(1)).0 },
         LeaseMode::Linked => {
             Lease::Linked { until: linked_lease_ms_max.map_or(NEVER, |ms| now.after_ms(ms).0) }
         }

@@ -132,7 +132,7 @@ impl Machine {
         for at in known {
             let Some(handover) = self.prepare(queue, at.seq, consumer, lease, cx) else { continue };
             let end = match lease {
-                Lease::Timed { until, .. } => {
+                Lease::Timed { until } => {
                     let durable = handover.durable;
                     let extended = Record::Extended { queue, seq: at.seq, until: Time(until), durable };
                     self.commit(extended, cx)

@@ -90,8 +90,7 @@ pub(super) fn receive<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, S
         queue: Name::new(queue),
         select,
         count_max: u32::try_from(count).unwrap_or(1),
-        // Delivered at least once: nobody need wait for the lease to be on disk.
-        lease: LeaseMode::TimedEarly(lease_ms),
+        lease: LeaseMode::Timed(lease_ms),
         wait_until: (wait_ms > 0).then(|| cx.now.after_ms(wait_ms)),
         label: Name::const_new("sqs"),
     };

@@ -66,7 +66,6 @@ impl Partition {
             || self.linger_until.is_some_and(|until| until <= self.now)
             || self.stopping
             || self.store.asked_early
-            || self.store.hurried && self.aloft.is_none()
             || !self.waiting.is_empty()
             || self.is_batch_full()
     }
@@ -80,7 +79,6 @@ impl Partition {
         let batch = self.store.builder.finish();
         let end = batch.end();
         self.linger_until = None;
-        self.store.hurried = false;
         self.connections.take_off(&self.flight, end.0);
         self.aloft = Some(Aloft { end, freed: std::mem::take(&mut self.store.freed) });
         self.counts.batches += 1;
