@@ -16,5 +16,6 @@ pub mod producer;
 pub mod report;
 pub mod scenarios;
 pub mod server;
+pub mod stomp;
 pub mod tally;
 pub mod wire;

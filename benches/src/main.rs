@@ -16,6 +16,7 @@ use baton_benches::error::Result;
 use baton_benches::report::table;
 use baton_benches::scenarios::{self, Scenario, Settings};
 use baton_benches::server::Target;
+use baton_benches::stomp;
 use clap::{Args, Parser, Subcommand};
 
 /// Load generator for AMQP 0-9-1 brokers, and comparison of Baton with RabbitMQ.
@@ -44,6 +45,20 @@ enum Command {
         /// Print the rows as JSON instead of a table.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        how: How,
+    },
+    /// STOMP on servers that run already, alternating: persistent SENDs with receipts, client-individual ACKs.
+    Stomp {
+        /// NAME=ADDRESS:PORT@PID, several times.
+        #[arg(long = "server", required = true)]
+        servers: Vec<stomp::Server>,
+        /// Producers, and as many consumers.
+        #[arg(long, value_delimiter = ',', default_value = "1,4")]
+        workers: Vec<usize>,
+        /// Runs of each on each server.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
         #[command(flatten)]
         how: How,
     },
@@ -133,6 +148,52 @@ fn main() -> ExitCode {
     }
 }
 
+/// Each run of each server in turn, then the medians and their ratio to the first server's.
+fn compare_stomp(
+    servers: &[stomp::Server],
+    workers: &[usize],
+    runs: usize,
+    settings: &Settings,
+) -> Result<String> {
+    let mut text = String::from(
+        "| workload | server | messages/s | server CPU, µs | lost · twice | ratio |\n| --- | --- | ---: | ---: | ---: | ---: |\n",
+    );
+    for workers in workers.iter().copied() {
+        let plan = stomp::Plan {
+            workers,
+            warmup: settings.warmup,
+            duration: settings.duration,
+            body_bytes: settings.body_bytes,
+            window: settings.window,
+        };
+        let mut results: Vec<Vec<stomp::Run>> = servers.iter().map(|_| Vec::new()).collect();
+        for _ in 0..runs {
+            for (server, results) in servers.iter().zip(&mut results) {
+                let run = stomp::run(server, plan)?;
+                eprintln!("{workers}/{workers} {}: {run:?}", server.name);
+                results.push(run);
+            }
+        }
+        let median = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or_default()
+        };
+        let mut first = None;
+        for (server, results) in servers.iter().zip(&results) {
+            let rate = median(results.iter().map(|run| run.per_second).collect());
+            let cpu = median(results.iter().map(|run| run.cpu_us).collect());
+            let (lost, twice) =
+                results.iter().fold((0, 0), |sum, run| (sum.0 + run.lost, sum.1 + run.duplicates));
+            let ratio = *first.get_or_insert(rate) / rate.max(1.0);
+            text.push_str(&format!(
+                "| STOMP {workers}/{workers} | {} | {rate:.0} | {cpu:.1} | {lost} · {twice} | {ratio:.1} × |\n",
+                server.name
+            ));
+        }
+    }
+    Ok(text)
+}
+
 fn execute(command: Command) -> Result<String> {
     match command {
         Command::Run { scenario, target, rate, in_flight, json, how } => {
@@ -149,6 +210,9 @@ fn execute(command: Command) -> Result<String> {
                 let verdicts: Vec<String> = rows.iter().map(|row| format!("{:?}", row.verdict)).collect();
                 format!("{}\n{}", table(&rows), verdicts.join("\n"))
             })
+        }
+        Command::Stomp { servers, workers, runs, how } => {
+            compare_stomp(&servers, &workers, runs.max(1), &how.settings())
         }
         Command::Compare { targets, scenarios, runs, log, no_log, json, how } => {
             if let Some(dir) = json.parent() {
