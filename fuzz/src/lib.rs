@@ -11,4 +11,5 @@ pub mod core_operations;
 pub mod mutate;
 pub mod records;
 pub mod sqs;
+pub mod stomp;
 pub mod targets;

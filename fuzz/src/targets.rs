@@ -2,7 +2,7 @@
 //! at least one good input into `corpus/<name>/`, and (for nightly) a four-line file into `cargo-fuzz/fuzz_targets/`.
 //! Read by `main.rs`.
 
-use crate::{amqp, amqp_session, core_operations, records, sqs};
+use crate::{amqp, amqp_session, core_operations, records, sqs, stomp};
 
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -25,4 +25,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sqs_wire", run: sqs::wire },
     Target { name: "sqs_sigv4", run: sqs::sigv4 },
     Target { name: "sqs_session", run: sqs::session },
+    Target { name: "stomp_frames", run: stomp::frames },
+    Target { name: "stomp_selector", run: stomp::selector },
+    Target { name: "stomp_session", run: stomp::session },
 ];

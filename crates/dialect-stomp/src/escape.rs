@@ -41,8 +41,20 @@ pub fn unescape(version: Version, raw: &[u8]) -> Result<Cow<'_, [u8]>, WireError
     Ok(Cow::Owned(text))
 }
 
-/// Appends a header's bytes as the version writes them. What the version cannot carry is left out: line feeds in 1.0 (and
-/// NUL in all), which would end the header or the frame.
+/// Stands for what a version cannot carry. Leaving it out could make another header of a name.
+const REPLACEMENT: u8 = b'?';
+
+/// Appends a header's name: a value in which 1.0 cannot have a colon, which would end it there.
+pub fn put_escaped_name(out: &mut BytesMut, version: Version, name: &[u8]) {
+    if version == Version::V10 && memchr(b':', name).is_some() {
+        let name: Vec<u8> = name.iter().map(|byte| if *byte == b':' { REPLACEMENT } else { *byte }).collect();
+        return put_escaped(out, version, &name);
+    }
+    put_escaped(out, version, name);
+}
+
+/// Appends a header's bytes as the version writes them. What the version cannot carry is replaced: line ends in 1.0, carriage
+/// returns in 1.1, NUL in all, which would end the header or the frame.
 pub fn put_escaped(out: &mut BytesMut, version: Version, text: &[u8]) {
     let plain = memchr3(b'\\', b':', b'\n', text).is_none()
         && memchr(b'\r', text).is_none()
@@ -52,13 +64,12 @@ pub fn put_escaped(out: &mut BytesMut, version: Version, text: &[u8]) {
     }
     for byte in text {
         match (byte, version) {
-            (0, _) | (b'\n' | b'\r', Version::V10) => {}
+            (0, _) | (b'\n' | b'\r', Version::V10) | (b'\r', Version::V11) => out.put_u8(REPLACEMENT),
             (byte, Version::V10) => out.put_u8(*byte),
             (b'\n', _) => out.put_slice(b"\\n"),
             (b':', _) => out.put_slice(b"\\c"),
             (b'\\', _) => out.put_slice(b"\\\\"),
             (b'\r', Version::V12) => out.put_slice(b"\\r"),
-            (b'\r', Version::V11) => {}
             (byte, _) => out.put_u8(*byte),
         }
     }
@@ -78,8 +89,8 @@ mod tests {
     fn each_version_escapes_as_it_should() {
         let text = b"a:b\\c\nd\re";
         assert_eq!(written(Version::V12, text), b"a\\cb\\\\c\\nd\\re");
-        assert_eq!(written(Version::V11, text), b"a\\cb\\\\c\\nde");
-        assert_eq!(written(Version::V10, text), b"a:b\\cde");
+        assert_eq!(written(Version::V11, text), b"a\\cb\\\\c\\nd?e");
+        assert_eq!(written(Version::V10, text), b"a:b\\c?d?e");
         assert_eq!(unescape(Version::V12, b"a\\cb\\\\c\\nd\\re").unwrap(), &text[..]);
         assert_eq!(unescape(Version::V11, b"a\\cb").unwrap(), &b"a:b"[..]);
         assert_eq!(unescape(Version::V10, b" a\\cb ").unwrap(), &b"a\\cb"[..]);
@@ -99,6 +110,14 @@ mod tests {
 
     #[test]
     fn a_nul_never_gets_into_a_header() {
-        assert_eq!(written(Version::V12, b"a\0b"), b"ab");
+        assert_eq!(written(Version::V12, b"a\0b"), b"a?b");
+    }
+
+    #[test]
+    fn a_name_never_becomes_another_one() {
+        let mut out = BytesMut::new();
+        put_escaped_name(&mut out, Version::V10, b"content-length:9");
+        put_escaped_name(&mut out, Version::V11, b"content\r-length");
+        assert_eq!(&out[..], b"content-length?9content?-length");
     }
 }

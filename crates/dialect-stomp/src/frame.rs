@@ -211,6 +211,12 @@ impl FrameDecoder {
 
 /// Where the head ends, its empty line included. `seen`: there is no such end before.
 fn find_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, WireError> {
+    // The first line is a command, or this is no frame: said as soon as it is known, however the bytes are cut.
+    if bytes.len() > COMMAND_BYTES_MAX
+        && memchr(b'\n', bytes.get(..=COMMAND_BYTES_MAX).unwrap_or_default()).is_none()
+    {
+        return Err(WireError::UnknownCommand);
+    }
     // The end may have begun in what was seen: "\n" came, and "\n" or "\r\n" comes now.
     let from = seen.saturating_sub(3);
     let mut at = from;
@@ -222,9 +228,6 @@ fn find_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, WireError> {
             _ => {}
         }
         at = next;
-    }
-    if memchr(b'\n', bytes).is_none() && bytes.len() > COMMAND_BYTES_MAX {
-        return Err(WireError::UnknownCommand);
     }
     check_head(bytes, from, bytes.len()).map(|_| None)
 }
@@ -300,7 +303,8 @@ impl<'a> Headers<'a> {
     #[must_use]
     pub fn is_repeated(&self, index: usize) -> bool {
         let Some((name, _)) = self.items.get(index) else { return false };
-        self.items.iter().take(index).any(|(earlier, _)| earlier == name)
+        let name = if self.version == Version::V10 { name.trim_ascii() } else { name };
+        self.items.iter().take(index).any(|(earlier, _)| self.same_name(earlier, name))
     }
 
     fn same_name(&self, raw: &[u8], name: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::escape::put_escaped;
+use crate::escape::{put_escaped, put_escaped_name};
 use crate::version::Version;
 
 /// Writes one frame: command, headers, then the body.
@@ -22,7 +22,7 @@ impl<'a> FrameWriter<'a> {
 
     /// A header whose name and value are escaped as needed.
     pub fn header(&mut self, name: &[u8], value: &[u8]) -> &mut Self {
-        put_escaped(self.out, self.version, name);
+        put_escaped_name(self.out, self.version, name);
         self.out.put_u8(b':');
         put_escaped(self.out, self.version, value);
         self.out.put_u8(b'\n');

@@ -209,7 +209,8 @@ fn put_plain(out: &mut BytesMut, value: ValueRef<'_>) {
 /// be taken for it.
 fn is_ours(name: &[u8]) -> bool {
     matches!(
-        name,
+        // 1.0 takes spaces off.
+        name.trim_ascii(),
         b"subscription"
             | b"message-id"
             | b"ack"
