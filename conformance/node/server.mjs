@@ -22,7 +22,7 @@ export async function waitUntil(condition, what = "condition", ms = 10_000) {
 class Baton {
   isOwn = true;
   #home = mkdtempSync(join(tmpdir(), "baton-conformance-"));
-  #listen = { amqp: "127.0.0.1:0", http: "127.0.0.1:0", stomp: "127.0.0.1:0" };
+  #listen = { amqp: "127.0.0.1:0", http: "127.0.0.1:0", stomp: "127.0.0.1:0", redis: "127.0.0.1:0" };
   #process;
 
   async start() {
@@ -31,7 +31,7 @@ class Baton {
     this.#process = spawn(
       process.env.BATON_BIN,
       ["serve", "--amqp-listen", this.#listen.amqp, "--http-listen", this.#listen.http,
-        "--stomp-listen", this.#listen.stomp, "--data-dir", join(this.#home, "data"), "--ready-file", ready],
+        "--stomp-listen", this.#listen.stomp, "--redis-listen", this.#listen.redis, "--data-dir", join(this.#home, "data"), "--ready-file", ready],
       { cwd: this.#home, stdio: ["ignore", "pipe", "pipe"] },
     );
     const log = createWriteStream(join(this.#home, "baton.log"), { flags: "a" });
@@ -47,6 +47,7 @@ class Baton {
     }, "baton ready", READY_MS_MAX);
     this.url = `amqp://guest:guest@${this.#listen.amqp}/`;
     this.stomp = this.#listen.stomp;
+    this.redis = this.#listen.redis;
     this.websocket = `ws://${this.#listen.http}/ws`;
     return this;
   }

@@ -74,6 +74,7 @@ class BatonServer(Server):
         self.log_path = self.home / "baton.log"
         self.amqp_listen, self.http_listen = "127.0.0.1:0", "127.0.0.1:0"
         self.stomp_listen = "127.0.0.1:0"
+        self.redis_listen = "127.0.0.1:0"
         self.process = None
 
     def start(self):
@@ -82,7 +83,7 @@ class BatonServer(Server):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [self.binary, "serve", "--amqp-listen", self.amqp_listen, "--http-listen", self.http_listen,
-                 "--stomp-listen", self.stomp_listen,
+                 "--stomp-listen", self.stomp_listen, "--redis-listen", self.redis_listen,
                  "--data-dir", str(self.data_dir), "--ready-file", str(ready), *self.extra_args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 cwd=self.home, env={**os.environ, **self.extra_env})
@@ -90,6 +91,7 @@ class BatonServer(Server):
         self.amqp_listen = endpoints["amqp"]
         self.http_listen = endpoints.get("http", self.http_listen)
         self.stomp_listen = endpoints.get("stomp", self.stomp_listen)
+        self.redis_listen = endpoints.get("redis", self.redis_listen)
         self.host, port = self.amqp_listen.rsplit(":", 1)
         self.port = int(port)
         return self

@@ -78,6 +78,7 @@ pub(super) struct Running {
     pub http: String,
     /// `127.0.0.1:PORT`
     pub stomp: String,
+    pub redis: String,
 }
 
 impl Running {
@@ -90,16 +91,17 @@ impl Running {
             command
                 .current_dir(folder)
                 .args(["serve", "--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
-                .args(["--stomp-listen", "127.0.0.1:0", "--data-dir"])
+                .args(["--stomp-listen", "127.0.0.1:0", "--redis-listen", "127.0.0.1:0", "--data-dir"])
                 .arg(folder.join("data"))
                 .arg("--ready-file")
                 .arg(&ready),
         )?;
         let started = Instant::now();
         while started.elapsed() < READY_MAX {
-            if let Some([amqp, http, stomp]) = std::fs::read(&ready).ok().and_then(|bytes| endpoints(&bytes))
+            if let Some([amqp, http, stomp, redis]) =
+                std::fs::read(&ready).ok().and_then(|bytes| endpoints(&bytes))
             {
-                return Ok(Running { child, amqp, http, stomp });
+                return Ok(Running { child, amqp, http, stomp, redis });
             }
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(Stop::Fail(format!("the broker ended while it started: {status}")));
@@ -117,11 +119,11 @@ impl Drop for Running {
     }
 }
 
-/// AMQP, HTTP and STOMP from `{"pid":1,"amqp":"127.0.0.1:5672", …}`; `None` while it is not whole.
-fn endpoints(ready: &[u8]) -> Option<[String; 3]> {
+/// AMQP, HTTP, STOMP and Redis from `{"pid":1,"amqp":"127.0.0.1:5672", …}`; `None` while it is not whole.
+fn endpoints(ready: &[u8]) -> Option<[String; 4]> {
     let json: Value = serde_json::from_slice(ready).ok()?;
     let endpoint = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some([endpoint("amqp")?, endpoint("http")?, endpoint("stomp")?])
+    Some([endpoint("amqp")?, endpoint("http")?, endpoint("stomp")?, endpoint("redis")?])
 }
 
 #[cfg(test)]
@@ -130,10 +132,10 @@ mod tests {
 
     #[test]
     fn a_half_written_ready_file_is_not_ready() {
-        let whole = br#"{"pid":7,"amqp":"127.0.0.1:1","http":"127.0.0.1:2","stomp":"127.0.0.1:3"}"#;
+        let whole = br#"{"pid":7,"amqp":"127.0.0.1:1","http":"127.0.0.1:2","stomp":"127.0.0.1:3","redis":"127.0.0.1:4"}"#;
         assert_eq!(
             endpoints(whole),
-            Some(["127.0.0.1:1".into(), "127.0.0.1:2".into(), "127.0.0.1:3".into()])
+            Some(["127.0.0.1:1".into(), "127.0.0.1:2".into(), "127.0.0.1:3".into(), "127.0.0.1:4".into()])
         );
         assert_eq!(endpoints(&whole[..20]), None);
         assert_eq!(endpoints(br#"{"pid":7,"amqp":"127.0.0.1:1"}"#), None);

@@ -68,7 +68,12 @@ fn execute(runner: &Runner<'_>, log: &mut Log, broker: &Path, block: &Block) -> 
 
     let mut command = interpreter(runner, log, &folder, block, broker)?;
     let running = Running::start(broker, &folder, log)?;
-    let ports = [("5672", &*running.amqp), ("9324", &*running.http), ("61613", &*running.stomp)];
+    let ports = [
+        ("5672", &*running.amqp),
+        ("9324", &*running.http),
+        ("61613", &*running.stomp),
+        ("6379", &*running.redis),
+    ];
     let (script, code) = (script(runner, &folder, block), with_endpoints(&block.code, &ports));
     std::fs::create_dir_all(script.parent().unwrap_or(&folder)).map_err(io)?;
     std::fs::write(&script, code).map_err(io)?;

@@ -32,6 +32,9 @@ pub(crate) struct ServeArgs {
     /// Address for STOMP, or `off` [default: 127.0.0.1:61613]
     #[arg(long, value_name = "ADDR:PORT", env = "BATON_STOMP_LISTEN", hide_env_values = true)]
     pub stomp_listen: Option<String>,
+    /// Address for Redis clients, or `off` [default: 127.0.0.1:6379]
+    #[arg(long, value_name = "ADDR:PORT", env = "BATON_REDIS_LISTEN", hide_env_values = true)]
+    pub redis_listen: Option<String>,
     /// Serve addresses other than loopback without TLS
     #[arg(long, env = "BATON_ALLOW_PLAINTEXT", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub allow_plaintext: bool,

@@ -8,7 +8,9 @@ use super::{Config, Listener};
 /// A sentence that names the listener and both remedies.
 pub(crate) fn safe(config: &Config) -> Result<(), String> {
     let listen = &config.listen;
-    for (name, listener) in [("amqp", &listen.amqp), ("http", &listen.http), ("stomp", &listen.stomp)] {
+    for (name, listener) in
+        [("amqp", &listen.amqp), ("http", &listen.http), ("stomp", &listen.stomp), ("redis", &listen.redis)]
+    {
         let Listener::At(address) = listener.value else { continue };
         if address.ip().is_loopback() {
             continue;

@@ -29,6 +29,7 @@ pub(crate) struct ListenFile {
     pub amqp: Option<String>,
     pub http: Option<String>,
     pub stomp: Option<String>,
+    pub redis: Option<String>,
     pub allow_plaintext: Option<bool>,
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Listen {
     pub http: Sourced<Listener>,
     /// STOMP.
     pub stomp: Sourced<Listener>,
+    /// Redis's protocol.
+    pub redis: Sourced<Listener>,
     /// Addresses other than loopback may be served without TLS.
     pub allow_plaintext: Sourced<bool>,
 }

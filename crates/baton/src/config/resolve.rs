@@ -20,6 +20,8 @@ pub(crate) const HTTP_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4
 /// Where STOMP is served when nobody says.
 pub(crate) const STOMP_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 61613);
+/// Where Redis's protocol is served when nobody says.
+pub(crate) const REDIS_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6379);
 /// Threads when nobody says: more than that only move the bottleneck to the partition, and each one costs memory.
 const WORKER_THREADS_DEFAULT_MAX: usize = 4;
 /// With `sync = "interval"`: what a power failure may cost, against how often the disk works.
@@ -187,6 +189,14 @@ impl Merge<'_> {
                 "listen.stomp",
                 &file.listen.stomp,
                 Listener::At(STOMP_DEFAULT),
+                listener,
+            )?,
+            redis: self.word(
+                "redis-listen",
+                &args.redis_listen,
+                "listen.redis",
+                &file.listen.redis,
+                Listener::At(REDIS_DEFAULT),
                 listener,
             )?,
             allow_plaintext: self.switch(

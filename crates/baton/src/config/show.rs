@@ -24,6 +24,7 @@ pub(crate) fn effective(config: &Config) -> String {
     line(out, "amqp", &config.listen.amqp, |listener| quoted(&listener.to_string()));
     line(out, "http", &config.listen.http, |listener| quoted(&listener.to_string()));
     line(out, "stomp", &config.listen.stomp, |listener| quoted(&listener.to_string()));
+    line(out, "redis", &config.listen.redis, |listener| quoted(&listener.to_string()));
     line(out, "allow_plaintext", &config.listen.allow_plaintext, ToString::to_string);
     if let Some(tls) = &config.tls.value {
         out.push_str("\n[tls]\n");

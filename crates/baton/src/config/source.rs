@@ -56,11 +56,12 @@ pub(crate) struct Flags {
 }
 
 /// Flag, clap's id of it, environment variable.
-const FLAGS: [(&str, &str, &str); 16] = [
+const FLAGS: [(&str, &str, &str); 17] = [
     ("data-dir", "data_dir", "BATON_DATA_DIR"),
     ("amqp-listen", "amqp_listen", "BATON_AMQP_LISTEN"),
     ("http-listen", "http_listen", "BATON_HTTP_LISTEN"),
     ("stomp-listen", "stomp_listen", "BATON_STOMP_LISTEN"),
+    ("redis-listen", "redis_listen", "BATON_REDIS_LISTEN"),
     ("allow-plaintext", "allow_plaintext", "BATON_ALLOW_PLAINTEXT"),
     ("tls-cert", "tls_cert", "BATON_TLS_CERT"),
     ("tls-key", "tls_key", "BATON_TLS_KEY"),

@@ -37,6 +37,7 @@ fn usage(config: &Config, name: &str, address: SocketAddr) -> String {
     let credentials = if config.users.is_empty() { "guest:guest" } else { "USER:PASSWORD" };
     match name {
         "amqp" => format!("any RabbitMQ client: amqp{secure}://{credentials}@{address}/"),
+        "redis" => format!("any Redis client, for lists and pub/sub: redis-cli -p {}", address.port()),
         "stomp" => format!("any STOMP client, as {}", credentials.replace(':', " / ")),
         _ if address == crate::config::resolve::HTTP_DEFAULT && secure.is_empty() => {
             format!(

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use baton_dialect::http::HttpDialect;
 use baton_dialect_amqp091::{AmqpSession, SessionOptions};
+use baton_dialect_resp::RespSession;
 use baton_dialect_sqs::{AccessKey, SqsDialect, SqsOptions};
 use baton_dialect_stomp::StompSession;
-use baton_model::Name;
+use baton_model::{Bytes, Name};
 use baton_net::{SessionFactory, WebSocketRoute};
 
 use crate::config::Config;
@@ -24,6 +25,25 @@ pub(crate) fn stomp(config: &Config) -> SessionFactory {
     let options =
         baton_dialect_stomp::SessionOptions { body_bytes_max: config.limits.message_bytes_max.value };
     Arc::new(move |context| Box::new(StompSession::new(context, options)))
+}
+
+/// Databases that Redis clients choose from by number, as many as Redis has when nobody says.
+const REDIS_DATABASES: usize = 16;
+
+/// The namespaces of Redis's databases: the default one, and `db1` to `db15`.
+pub(crate) fn redis_databases() -> Vec<Name> {
+    let others = (1..REDIS_DATABASES).map(|number| Name::from(format!("db{number}")));
+    std::iter::once(Name::const_new("/")).chain(others).collect()
+}
+
+/// Redis's protocol. Without configured users whoever is on this machine is `guest`.
+pub(crate) fn redis(config: &Config) -> SessionFactory {
+    let guest = (Name::const_new("guest"), Bytes::from_static(b"guest"));
+    let options = baton_dialect_resp::SessionOptions {
+        anonymous: config.users.is_empty().then_some(guest),
+        databases: redis_databases(),
+    };
+    Arc::new(move |context| Box::new(RespSession::new(context, options.clone())))
 }
 
 /// STOMP for browsers, on the HTTP port.

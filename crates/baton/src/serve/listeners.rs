@@ -18,6 +18,7 @@ pub(crate) struct Bound {
     amqp: Option<Listener>,
     http: Option<Listener>,
     stomp: Option<Listener>,
+    redis: Option<Listener>,
 }
 
 /// Binds what the configuration says. Must be called within a tokio runtime.
@@ -29,9 +30,11 @@ pub(crate) fn bind(config: &Config) -> Result<Bound, Failure> {
     let bound = Bound {
         amqp: bind_one("amqp", &config.listen.amqp, tls.clone())?,
         http: bind_one("http", &config.listen.http, tls.clone())?,
-        stomp: bind_one("stomp", &config.listen.stomp, tls)?,
+        stomp: bind_one("stomp", &config.listen.stomp, tls.clone())?,
+        redis: bind_one("redis", &config.listen.redis, tls)?,
     };
-    if bound.amqp.is_none() && bound.http.is_none() && bound.stomp.is_none() {
+    let all = [&bound.amqp, &bound.http, &bound.stomp, &bound.redis];
+    if all.iter().all(|listener| listener.is_none()) {
         let text = "no address to listen on: turn on a listener, or choose free addresses with --amqp-listen and --http-listen";
         return Err(Failure::new(Exit::Bind, text));
     }
@@ -97,6 +100,9 @@ impl Bound {
         }
         if let Some(listener) = self.stomp {
             serving.push(listener.serve(Arc::clone(hub), super::dialects::stomp(config)));
+        }
+        if let Some(listener) = self.redis {
+            serving.push(listener.serve(Arc::clone(hub), super::dialects::redis(config)));
         }
         serving
             .into_iter()

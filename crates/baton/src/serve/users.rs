@@ -15,6 +15,11 @@ pub(crate) fn directory(config: &Config) -> Result<Directory, Failure> {
     for namespace in &config.namespaces.value {
         builder = builder.namespace(namespace);
     }
+    for namespace in super::dialects::redis_databases() {
+        if !config.namespaces.value.iter().any(|known| *known == namespace.as_str()) {
+            builder = builder.namespace(namespace.as_str());
+        }
+    }
     if config.users.is_empty() {
         builder = builder.guest(true);
     }

@@ -62,6 +62,8 @@ impl Broker {
                 "127.0.0.1:0",
                 "--http-listen",
                 "127.0.0.1:0",
+                "--redis-listen",
+                "127.0.0.1:0",
                 "--stomp-listen",
                 "127.0.0.1:0",
                 "--data-dir",

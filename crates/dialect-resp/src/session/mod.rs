@@ -1,0 +1,288 @@
+//! The server's side of one connection: commands in, requests out; events in, answers out, in the order of the commands.
+//!
+//! ```text
+//! execute.rs     one command: known, allowed, to whom     answers.rs   slots: answers wait for earlier ones
+//! connection.rs  hello, auth, client, select, quit        pubsub.rs    subscribe, publish
+//! server.rs      info, config, command                    transaction.rs  multi, exec, watch
+//! ```
+//!
+//! A command that waits for elements, a login and a `WATCH` hold back what was sent behind them, as Redis does.
+
+mod answers;
+mod connection;
+mod execute;
+mod pubsub;
+mod server;
+mod transaction;
+
+use baton_dialect::{Output, Session, SessionContext};
+use baton_model::list::{ListOp, ListRequest};
+use baton_model::{Bytes, DeliveryRef, Event, LinkId, Name, Outcome, Reply, Request, Time, Token};
+use bytes::{Buf, BytesMut};
+
+use crate::commands::Shape;
+use crate::frame::{Parsed, parse};
+use crate::limits::HELD_BYTES_MAX;
+use crate::reply::{Protocol, Writer};
+use answers::{Answers, Expected};
+
+/// The only link: leases of popped elements last as long as the connection.
+const LINK: LinkId = LinkId(0);
+
+/// What can be configured.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Who a client on this machine is that does not say: user and password. `None`: everybody must log in.
+    pub anonymous: Option<(Name, Bytes)>,
+    /// The namespaces that `SELECT` chooses from, by number; at least one.
+    pub databases: Vec<Name>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            anonymous: Some((Name::const_new("guest"), Bytes::from_static(b"guest"))),
+            databases: vec![Name::const_new("/")],
+        }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct RespSession {
+    context: SessionContext,
+    options: SessionOptions,
+    protocol: Protocol,
+    phase: Phase,
+    /// What answers a command that holds back all later ones.
+    holding: Option<Token>,
+    /// Commands that came meanwhile.
+    held: BytesMut,
+    /// No command is whole before there are so many bytes.
+    need: usize,
+    answers: Answers,
+    user: Name,
+    name: Vec<u8>,
+    library: [Vec<u8>; 2],
+    database: usize,
+    /// Popped elements that the next command settles.
+    leases: Vec<DeliveryRef>,
+    subscriptions: pubsub::Subscriptions,
+    transaction: transaction::Transaction,
+    closing: bool,
+}
+
+/// How far the connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Nothing was read yet.
+    New,
+    /// It is being found out whether a client that does not say who it is may go on.
+    Trying(Token),
+    /// It must log in.
+    Closed,
+    /// It may do what its user may.
+    Open,
+}
+
+impl RespSession {
+    /// A session for a new connection.
+    #[must_use]
+    pub fn new(context: SessionContext, options: SessionOptions) -> Self {
+        Self {
+            context,
+            options,
+            protocol: Protocol::default(),
+            phase: Phase::New,
+            holding: None,
+            held: BytesMut::new(),
+            need: 0,
+            answers: Answers::default(),
+            user: Name::default(),
+            name: Vec::new(),
+            library: [Vec::new(), Vec::new()],
+            database: 0,
+            leases: Vec::new(),
+            subscriptions: pubsub::Subscriptions::default(),
+            transaction: transaction::Transaction::default(),
+            closing: false,
+        }
+    }
+
+    /// Does all whole commands of `input` until one holds back the others.
+    fn work(&mut self, now: Time, input: &mut BytesMut, out: &mut Output) {
+        let bytes_max = usize::try_from(self.context.message_bytes_max).unwrap_or(usize::MAX);
+        let mut done = 0;
+        while self.holding.is_none() && !self.closing {
+            let rest = input.get(done..).unwrap_or_default();
+            if rest.is_empty() || rest.len() < self.need {
+                break;
+            }
+            self.need = 0;
+            match parse(rest, bytes_max) {
+                Parsed::Command(arguments, length) => {
+                    if !arguments.is_empty() {
+                        self.settle_leases(out);
+                        self.execute(now, &arguments, out);
+                    }
+                    done += length;
+                }
+                Parsed::Incomplete(need) => {
+                    self.need = need;
+                    break;
+                }
+                Parsed::Wrong(why) => {
+                    self.say(out, |w| w.error(&format!("ERR Protocol error: {why}")));
+                    self.close(out);
+                }
+            }
+        }
+        input.advance(done.min(input.len()));
+    }
+
+    /// What was popped and leased is settled: the client lives, and goes on.
+    fn settle_leases(&mut self, out: &mut Output) {
+        if !self.leases.is_empty() {
+            let deliveries = std::mem::take(&mut self.leases).into();
+            out.requests.push(Request::Settle(baton_model::request::Settle {
+                token: None,
+                deliveries,
+                outcome: Outcome::Complete,
+            }));
+        }
+    }
+
+    fn writer<'a>(&self, out: &'a mut BytesMut) -> Writer<'a> {
+        Writer { out, protocol: self.protocol }
+    }
+
+    /// Answers at once, behind what is still to be answered.
+    fn say(&mut self, out: &mut Output, write: impl FnOnce(&mut Writer<'_>)) {
+        let protocol = self.protocol;
+        self.answers.say(&mut out.wire, protocol, write);
+    }
+
+    fn refuse(&mut self, out: &mut Output, text: &str) {
+        self.say(out, |w| w.error(text));
+    }
+
+    /// Asks for a list operation.
+    fn ask(&mut self, op: ListOp, shape: Shape, wait_until: Option<Time>, out: &mut Output) {
+        let token = self.answers.expect(Expected::List(shape));
+        if wait_until.is_some() {
+            self.holding = Some(token);
+        }
+        out.requests.push(Request::List(Box::new(ListRequest { token, link: LINK, op, wait_until })));
+    }
+
+    /// Says nothing more than what is still to be answered, then closes.
+    fn close(&mut self, out: &mut Output) {
+        self.closing = true;
+        out.close |= self.answers.is_empty();
+    }
+
+    /// What held back later commands is over.
+    fn go_on(&mut self, now: Time, token: Token, out: &mut Output) {
+        if self.holding == Some(token) {
+            self.holding = None;
+            let mut held = std::mem::take(&mut self.held);
+            self.work(now, &mut held, out);
+            if self.held.is_empty() {
+                self.held = held;
+            }
+        }
+    }
+
+    fn begin(&mut self, out: &mut Output) {
+        match self.options.anonymous.clone().filter(|_| self.context.loopback) {
+            Some((user, password)) => {
+                let token = self.answers.expect(Expected::Silent);
+                self.phase = Phase::Trying(token);
+                self.holding = Some(token);
+                out.requests.push(Request::Authenticate { token, user, password });
+            }
+            None => self.phase = Phase::Closed,
+        }
+    }
+
+    fn tried(&mut self, result: Result<Reply, baton_model::Refusal>, out: &mut Output) {
+        match result {
+            Ok(Reply::Authenticated { user }) => {
+                self.user = user;
+                self.open(Expected::Silent, out);
+            }
+            _ => self.phase = Phase::Closed,
+        }
+    }
+
+    /// Opens the chosen database.
+    fn open(&mut self, expected: Expected, out: &mut Output) {
+        self.phase = Phase::Open;
+        let token = self.answers.expect(expected);
+        let namespace = self.options.databases.get(self.database).cloned().unwrap_or_default();
+        out.requests.push(Request::Open { token, namespace, label: self.describe() });
+    }
+}
+
+impl Session for RespSession {
+    fn receive(&mut self, now: Time, input: &mut BytesMut, out: &mut Output) {
+        if self.phase == Phase::New && !input.is_empty() {
+            self.begin(out);
+        }
+        if self.held.is_empty() && self.holding.is_none() {
+            self.work(now, input, out);
+            if self.holding.is_none() && !self.closing {
+                return;
+            }
+        }
+        if self.closing {
+            input.clear();
+            return;
+        }
+        self.held.unsplit(input.split());
+        if self.holding.is_none() {
+            let mut held = std::mem::take(&mut self.held);
+            self.work(now, &mut held, out);
+            self.held = held;
+        } else if self.held.len() > HELD_BYTES_MAX {
+            self.refuse(out, "ERR too many commands behind one that waits; wait for its answer first");
+            self.close(out);
+            out.close = true;
+        }
+    }
+
+    fn event(&mut self, now: Time, event: Event, out: &mut Output) {
+        match event {
+            Event::Reply { token, result } => {
+                self.answered(now, token, result, out);
+                self.go_on(now, token, out);
+                out.close |= self.closing && self.answers.is_empty();
+            }
+            Event::Heard { topic, key, message } => self.heard(&topic, &key, message.body_slice(), out),
+            Event::LeaseEnded { delivery, .. } => self.leases.retain(|held| *held != delivery),
+            Event::Closing { .. } => {
+                self.closing = true;
+                out.close = true;
+            }
+            // Nothing else was asked for; what is refused while the broker is short of something says so itself.
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, _: Time, _: &mut Output) {}
+
+    fn deadline(&self) -> Option<Time> {
+        None
+    }
+
+    fn flush(&mut self, _: Time, _: &mut Output) {}
+
+    fn disconnected(&mut self, _: Time, _: &mut Output) {}
+
+    fn describe(&self) -> String {
+        format!("redis {} {} ({})", self.context.peer, self.user, String::from_utf8_lossy(&self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests;

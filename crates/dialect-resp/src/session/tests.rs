@@ -1,0 +1,143 @@
+//! The session alone: what it asks for, and in which order it answers.
+
+use baton_model::list::{Listed, Popped};
+use baton_model::{Message, Refusal, RefusalCode};
+
+use super::*;
+
+fn context() -> SessionContext {
+    SessionContext {
+        peer: "127.0.0.1:1".into(),
+        loopback: true,
+        encrypted: false,
+        entropy: 7 << 16,
+        message_bytes_max: 1 << 20,
+        version: "0",
+    }
+}
+
+struct Client {
+    session: RespSession,
+    out: Output,
+}
+
+impl Client {
+    /// A client that is logged in.
+    fn new() -> Self {
+        let mut client =
+            Self { session: RespSession::new(context(), SessionOptions::default()), out: Output::default() };
+        client.send("PING\r\n");
+        let Some(Request::Authenticate { token, .. }) = client.out.requests.pop() else { panic!("no login") };
+        client.reply(token, Ok(Reply::Authenticated { user: "guest".into() }));
+        let Some(Request::Open { token, .. }) = client.out.requests.pop() else { panic!("no namespace") };
+        client.reply(token, Ok(Reply::Opened));
+        assert_eq!(client.wire(), "+PONG\r\n");
+        client
+    }
+
+    fn send(&mut self, text: &str) {
+        let mut input = BytesMut::from(text);
+        self.session.receive(Time(1_000), &mut input, &mut self.out);
+    }
+
+    fn reply(&mut self, token: Token, result: Result<Reply, Refusal>) {
+        self.session.event(Time(1_000), Event::Reply { token, result }, &mut self.out);
+    }
+
+    fn listed(&mut self, token: Token, listed: Listed) {
+        self.reply(token, Ok(Reply::Listed(listed)));
+    }
+
+    fn wire(&mut self) -> String {
+        String::from_utf8(self.out.wire.split().to_vec()).unwrap()
+    }
+
+    fn tokens(&mut self) -> Vec<Token> {
+        let requests = self.out.requests.drain(..);
+        let token = |request| match request {
+            Request::List(list) => list.token,
+            Request::ListGroup(group) => group.token,
+            other => panic!("{other:?}"),
+        };
+        requests.map(token).collect()
+    }
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_commands_whichever_is_known_first() {
+    let mut client = Client::new();
+    client.send("LLEN a\r\nPING\r\nLLEN b\r\nECHO x\r\n");
+    let tokens = client.tokens();
+    assert_eq!(client.wire(), "");
+    client.listed(tokens[1], Listed::Count(2));
+    assert_eq!(client.wire(), "");
+    client.listed(tokens[0], Listed::Count(1));
+    assert_eq!(client.wire(), ":1\r\n+PONG\r\n:2\r\n$1\r\nx\r\n");
+}
+
+#[test]
+fn a_command_that_waits_holds_back_the_others() {
+    let mut client = Client::new();
+    client.send("BLPOP a 0\r\nLLEN a\r\nPI");
+    client.send("NG\r\n");
+    let tokens = client.tokens();
+    assert_eq!(tokens.len(), 1);
+    client.listed(tokens[0], Listed::Absent);
+    let tokens = client.tokens();
+    assert_eq!(client.wire(), "*-1\r\n");
+    client.listed(tokens[0], Listed::Count(0));
+    assert_eq!(client.wire(), ":0\r\n+PONG\r\n");
+}
+
+#[test]
+fn leases_of_popped_elements_are_settled_by_the_next_command() {
+    let mut client = Client::new();
+    client.send("LPOP a\r\n");
+    let tokens = client.tokens();
+    let leases = vec![DeliveryRef {
+        queue: baton_model::QueueId(1),
+        seq: baton_model::Seq(1),
+        fence: baton_model::Fence(1),
+    }];
+    let elements = std::iter::once(Message::new(Bytes::from_static(b"x"), 0)).collect();
+    client.listed(tokens[0], Listed::Popped(Box::new(Popped { queue: "a".into(), elements, leases })));
+    assert_eq!(client.wire(), "$1\r\nx\r\n");
+    client.send("PING\r\n");
+    assert!(matches!(client.out.requests.as_slice(), [Request::Settle(_)]));
+}
+
+#[test]
+fn transactions_are_one_request_and_spoilt_ones_none() {
+    let mut client = Client::new();
+    client.send("MULTI\r\nLPUSH a x\r\nPING\r\nBLPOP a 0\r\nEXEC\r\n");
+    let tokens = client.tokens();
+    assert_eq!(tokens.len(), 1);
+    client.listed(tokens[0], Listed::All(vec![Ok(Listed::Count(1)), Ok(Listed::Absent)]));
+    assert_eq!(client.wire(), "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n+PONG\r\n*-1\r\n");
+    client.send("MULTI\r\nLPUSH a\r\nEXEC\r\n");
+    assert!(client.tokens().is_empty());
+    assert!(client.wire().ends_with("-EXECABORT Transaction discarded because of previous errors.\r\n"));
+}
+
+#[test]
+fn what_is_not_there_says_where_to_read_about_it() {
+    let mut client = Client::new();
+    client.send("HSET a b c\r\nNONSENSE a\r\nLPUSH a\r\n*1\r\nx\r\n");
+    let wire = client.wire();
+    assert!(wire.contains("not hashes; see docs/features/redis.md"), "{wire}");
+    assert!(wire.contains("unknown command 'NONSENSE'"), "{wire}");
+    assert!(wire.contains("wrong number of arguments for 'lpush'"), "{wire}");
+    assert!(wire.contains("Protocol error"), "{wire}");
+    assert!(client.out.close);
+}
+
+#[test]
+fn without_an_anonymous_user_everybody_logs_in() {
+    let options = SessionOptions { anonymous: None, ..SessionOptions::default() };
+    let mut client = Client { session: RespSession::new(context(), options), out: Output::default() };
+    client.send("LLEN a\r\nAUTH ann wrong\r\n");
+    let Some(Request::Authenticate { token, .. }) = client.out.requests.pop() else { panic!("no login") };
+    client.reply(token, Err(Refusal::new(RefusalCode::AuthenticationFailed, "no")));
+    let wire = client.wire();
+    assert!(wire.starts_with("-NOAUTH") && wire.contains("-WRONGPASS"), "{wire}");
+}
