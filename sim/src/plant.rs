@@ -215,7 +215,7 @@ impl EarlyJournal {
 
 /// The same batch again: it cannot be cloned.
 fn copy_of(batch: &SealedBatch) -> Result<SealedBatch, JournalError> {
-    let bytes = batch.bytes();
+    let bytes = &batch.bytes();
     let header =
         frame::read_header(bytes, batch.base(), batch.epoch()).expect("a batch that was just sealed");
     let mut builder = BatchBuilder::new(batch.epoch(), batch.base());

@@ -60,6 +60,25 @@ mod kind {
 /// Appends the bytes of a record. Returns where in them the message's content lies, for `Enqueued`, `Edited` and
 /// `Copied`, and where the entries lie, for `PageWritten`.
 pub fn encode(record: &Record, buf: &mut Vec<u8>) -> Option<ContentRange> {
+    let range = encode_head(record, buf);
+    if let Some(content) = content(record) {
+        buf.extend_from_slice(content);
+    }
+    range
+}
+
+/// The content that a record ends with, if it has one.
+#[must_use]
+pub fn content(record: &Record) -> Option<&Bytes> {
+    match record {
+        Record::Enqueued(enqueued) => Some(enqueued.message.content()),
+        Record::Edited { message, .. } | Record::Copied { message, .. } => Some(message.content()),
+        _ => None,
+    }
+}
+
+/// As [`encode`], without the content, which follows at once.
+pub fn encode_head(record: &Record, buf: &mut Vec<u8>) -> Option<ContentRange> {
     let start = buf.len();
     match record {
         Record::Enqueued(enqueued) => return Some(messages::put_enqueued(buf, start, enqueued)),

@@ -251,6 +251,12 @@ impl Assembler {
                 self.body = Gathered::Many(bytes);
             }
             Gathered::Many(bytes) => {
+                let room = bytes.capacity() - bytes.len();
+                if room < piece.len() {
+                    // In few steps, and never beyond the whole: a large body is not held twice while its buffer grows.
+                    let left = usize::try_from(remaining_bytes).unwrap_or(usize::MAX);
+                    bytes.reserve(left.min(bytes.len().saturating_mul(BODY_RESERVE_FACTOR)).max(piece.len()));
+                }
                 bytes.put_slice(piece.as_bytes());
                 if last {
                     let body = std::mem::take(bytes).freeze();
@@ -325,6 +331,9 @@ pub fn write_content<M: MethodFields>(
     Ok(())
 }
 
+/// What a method with content and its properties take, as a first guess, bytes.
+const HEAD_BYTES_ABOUT: usize = 256;
+
 /// As [`write_content`], with properties (flags first) that `properties` appends in place: nothing is allocated.
 ///
 /// # Errors
@@ -339,6 +348,9 @@ pub fn write_content_with<M: MethodFields>(
 ) -> Result<(), EncodeError> {
     let payload_bytes_max = frame::payload_bytes_max(frame_bytes_max);
     let before = out.len();
+    // A buffer that grows by doubling would hold a large body up to three times.
+    let frames = body.len() / payload_bytes_max.max(1) + 1;
+    out.reserve(body.len() + frames * FRAME_OVERHEAD_BYTES as usize + HEAD_BYTES_ABOUT);
     frame::write_method(out, channel, method);
     let at = frame::start(out, FrameType::Header, channel);
     let payload_at = out.len();

@@ -85,7 +85,7 @@ pub(crate) fn append_loop(runway: &Runway, writer: &Writer, inbox: &Inbox) {
                     break;
                 }
                 Attempt::Again(again) if runway.giving_up.load(Ordering::Relaxed) => {
-                    let needed_bytes = again.bytes().len() as u64;
+                    let needed_bytes = again.len_bytes() as u64;
                     let error = JournalError::Full { needed_bytes, free_bytes: 0, reserve_bytes: 0 };
                     writer.fail(again, error);
                     break;
@@ -174,7 +174,7 @@ impl Worker {
     }
 
     fn appends_itself(&self, batch: &SealedBatch) -> bool {
-        batch.bytes().len() <= INLINE_BYTES_MAX
+        batch.len_bytes() <= INLINE_BYTES_MAX
             && self.counters.appends.average() < self.options.inline_append_max
             && self.inbox.is_empty()
     }

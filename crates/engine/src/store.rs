@@ -50,7 +50,8 @@ impl BatchStore {
 impl Store for BatchStore {
     fn append(&mut self, record: &Record) -> Appended {
         let mut range = None;
-        match self.builder.record(|buf| range = codec::encode(record, buf)) {
+        let content = codec::content(record);
+        match self.builder.record_with(|buf| range = codec::encode_head(record, buf), content) {
             Ok(location) => {
                 let content = range.map(|range| Stored {
                     position: location.position.0 + u64::from(range.offset),

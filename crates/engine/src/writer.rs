@@ -95,7 +95,7 @@ fn as_essential(batch: &SealedBatch) -> Result<SealedBatch, JournalError> {
         position: batch.base(),
         why: format!("a sealed batch: {why}"),
     };
-    let bytes = batch.bytes();
+    let bytes = &batch.bytes();
     let header =
         read_header(bytes, batch.base(), batch.epoch()).map_err(|defect| not_ours(defect.to_string()))?;
     let mut builder = BatchBuilder::new(batch.epoch(), batch.base());

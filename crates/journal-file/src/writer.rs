@@ -111,7 +111,7 @@ impl FileJournal {
         let free_bytes = self.shared.spares.free_bytes()?;
         let scarce = free_bytes < self.shared.options.disk_reserve_bytes.saturating_add(needed_bytes);
         if scarce && !batch.is_essential() {
-            return Err(self.full(batch.bytes().len() as u64, free_bytes));
+            return Err(self.full(batch.len_bytes() as u64, free_bytes));
         }
         Ok(scarce)
     }
@@ -119,7 +119,7 @@ impl FileJournal {
     /// A file for the next segment with its header in it, or `Full`.
     fn next_file(&self, batch: &SealedBatch) -> Result<Spare, JournalError> {
         let base = batch.base();
-        let batch_bytes = batch.bytes().len() as u64;
+        let batch_bytes = batch.len_bytes() as u64;
         let room = |spare: &Spare| spare.file_bytes >= offset_in_file(base, base) + batch_bytes;
         if self.background.is_none() {
             self.shared.spares.prepare();
@@ -154,7 +154,7 @@ impl FileJournal {
     fn reserve_file(&self, batch: &SealedBatch) -> Result<Spare, JournalError> {
         let base = batch.base();
         let needed_bytes = offset_in_file(base, batch.end());
-        let full = || self.full(batch.bytes().len() as u64, self.shared.spares.free_bytes().unwrap_or(0));
+        let full = || self.full(batch.len_bytes() as u64, self.shared.spares.free_bytes().unwrap_or(0));
         if !batch.is_essential() {
             return Err(full());
         }
@@ -200,13 +200,18 @@ impl FileJournal {
         offset_in_file(segment.base, batch.end()) <= self.active.capacity_bytes || empty
     }
 
-    /// Writes the batch with one call. The zeros behind it fill the last page, so that the file system need
+    /// Writes the batch, with one call unless something large is attached to it. The zeros behind it fill the last page, so that the file system need
     /// not read that page first when the file is a recycled one.
     fn write(&self, batch: &SealedBatch) -> io::Result<()> {
         let segment = &self.active.segment;
         let end_offset = offset_in_file(segment.base, batch.end());
         let slack_bytes = usize::try_from(end_offset.next_multiple_of(PAGE_BYTES) - end_offset).unwrap_or(0);
-        segment.file.write_at(offset_in_file(segment.base, batch.base()), batch.bytes_with_slack(slack_bytes))
+        let mut offset = offset_in_file(segment.base, batch.base());
+        for piece in batch.pieces(slack_bytes).filter(|piece| !piece.is_empty()) {
+            segment.file.write_at(offset, piece)?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
     }
 
     /// After a write stopped for lack of space: what was written of the batch must not count, even if it was
@@ -236,7 +241,7 @@ impl FileJournal {
 
     /// Before a batch goes into a segment for essential ones: is it one, or has the disk space again?
     fn check_reserve(&mut self, batch: &SealedBatch) -> Result<(), JournalError> {
-        self.check_space(batch, batch.bytes().len() as u64)?;
+        self.check_space(batch, batch.len_bytes() as u64)?;
         if !batch.is_essential() {
             self.active.essential_only = false;
             if let Some(background) = &self.background {

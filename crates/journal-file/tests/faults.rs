@@ -225,7 +225,7 @@ fn a_body_that_imitates_a_batch_is_not_taken_for_one() {
     let mut forger = BatchBuilder::new(Epoch(1), at.plus(4));
     forger.record(|buf| buf.extend_from_slice(b"forged")).unwrap();
     let mut body = vec![0; 4];
-    body.extend_from_slice(forger.finish().bytes());
+    body.extend_from_slice(&forger.finish().bytes());
     append(journal.as_mut(), &body).unwrap();
     let offset = (SEGMENT_HEADER_BYTES + at.0) as usize - 44;
     drop(journal);

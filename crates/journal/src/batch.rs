@@ -1,9 +1,15 @@
 //! Building batches: records go straight into the buffer that is later written with one call, and the
 //! checksum is computed once over it. The partition thread builds, the journal's thread appends.
+//!
+//! A large end of a record is not copied into the buffer: the batch refers to the bytes it is given, and is written in pieces.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
 
 use crate::frame::{
     ALIGN_BYTES, BATCH_BYTES_MAX, BATCH_MAGIC, BATCH_VERSION, CRC_FROM, HEADER_BYTES, RECORD_BYTES_MAX,
-    RECORD_HEADER_BYTES, crc32c,
+    RECORD_HEADER_BYTES, crc32c, crc32c_of,
 };
 use crate::{Epoch, JournalError, Location, Position};
 
@@ -14,6 +20,17 @@ pub const SLACK_BYTES: usize = 4096;
 const BUFFER_BYTES_KEPT_MAX: usize = 4 << 20;
 /// Returned buffers kept: one being filled, one being written, one on its way back.
 const BUFFERS_KEPT_MAX: usize = 3;
+
+/// The end of a record that is at least so long is referred to. Copying less costs no more than another call to write it.
+pub const ATTACHED_BYTES_MIN: usize = 256 << 10;
+
+/// Bytes that stand between two of the buffer.
+#[derive(Debug)]
+struct Attached {
+    /// So many bytes of the buffer come before it.
+    behind: usize,
+    bytes: Bytes,
+}
 
 /// Builds one batch after the other.
 ///
@@ -32,6 +49,8 @@ pub struct BatchBuilder {
     epoch: Epoch,
     base: Position,
     buf: Vec<u8>,
+    attached: Vec<Attached>,
+    attached_bytes: usize,
     record_count: u32,
     essential: bool,
     spare: Vec<Vec<u8>>,
@@ -41,8 +60,16 @@ impl BatchBuilder {
     /// A builder whose first batch begins at `base`.
     #[must_use]
     pub fn new(epoch: Epoch, base: Position) -> Self {
-        let mut builder =
-            Self { epoch, base, buf: Vec::new(), record_count: 0, essential: false, spare: Vec::new() };
+        let mut builder = Self {
+            epoch,
+            base,
+            buf: Vec::new(),
+            attached: Vec::new(),
+            attached_bytes: 0,
+            record_count: 0,
+            essential: false,
+            spare: Vec::new(),
+        };
         builder.begin(base);
         builder
     }
@@ -68,7 +95,7 @@ impl BatchBuilder {
     /// Bytes the batch would have if it were finished now, header and padding included.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        self.buf.len().next_multiple_of(ALIGN_BYTES)
+        (self.buf.len() + self.attached_bytes).next_multiple_of(ALIGN_BYTES)
     }
 
     /// Adds a record: `fill` appends its payload to the buffer (and must not touch what is already in
@@ -77,13 +104,38 @@ impl BatchBuilder {
     /// # Errors
     /// `TooLarge` beyond [`RECORD_BYTES_MAX`] or when the batch would pass [`BATCH_BYTES_MAX`]; the record is then not added.
     pub fn record(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> Result<Location, JournalError> {
+        self.record_with(fill, None)
+    }
+
+    /// As [`BatchBuilder::record`], with an end that is already there: it is only referred to if it is long.
+    ///
+    /// # Errors
+    /// As for [`BatchBuilder::record`].
+    pub fn record_with(
+        &mut self,
+        fill: impl FnOnce(&mut Vec<u8>),
+        end: Option<&Bytes>,
+    ) -> Result<Location, JournalError> {
         let start = self.buf.len();
-        let payload_from = start + RECORD_HEADER_BYTES;
+        let payload_from = start + self.attached_bytes + RECORD_HEADER_BYTES;
         self.buf.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
         fill(&mut self.buf);
-        let len = self.buf.len().saturating_sub(payload_from);
+        let attached = end.filter(|end| end.len() >= ATTACHED_BYTES_MIN);
+        match (attached, end) {
+            (Some(end), _) => {
+                self.attached.push(Attached { behind: self.buf.len(), bytes: end.clone() });
+                self.attached_bytes += end.len();
+            }
+            (None, Some(end)) => self.buf.extend_from_slice(end),
+            (None, None) => {}
+        }
+        let len = (self.buf.len() + self.attached_bytes).saturating_sub(payload_from);
         if len > RECORD_BYTES_MAX || self.len_bytes() > BATCH_BYTES_MAX {
             self.buf.truncate(start);
+            if let Some(end) = attached {
+                self.attached.pop();
+                self.attached_bytes -= end.len();
+            }
             let bytes_max = if len > RECORD_BYTES_MAX { RECORD_BYTES_MAX } else { BATCH_BYTES_MAX };
             return Err(JournalError::TooLarge { bytes: len as u64, bytes_max: bytes_max as u64 });
         }
@@ -101,8 +153,8 @@ impl BatchBuilder {
 
     /// Seals the batch and begins the next one right behind it.
     pub fn finish(&mut self) -> SealedBatch {
-        let payload_bytes =
-            u32::try_from(self.buf.len() - HEADER_BYTES).expect("BATCH_BYTES_MAX fits 32 bits");
+        let payload_bytes = self.buf.len() + self.attached_bytes - HEADER_BYTES;
+        let payload_bytes = u32::try_from(payload_bytes).expect("BATCH_BYTES_MAX fits 32 bits");
         let (base, epoch, record_count) = (self.base, self.epoch, self.record_count);
         self.put(0, &BATCH_MAGIC);
         self.put(8, &BATCH_VERSION.to_le_bytes());
@@ -110,13 +162,20 @@ impl BatchBuilder {
         self.put(16, &base.0.to_le_bytes());
         self.put(24, &epoch.0.to_le_bytes());
         self.put(32, &record_count.to_le_bytes());
-        let crc = crc32c(self.buf.get(CRC_FROM..).expect("begin() made room for the header"));
+        let crc = match self.attached.as_slice() {
+            [] => crc32c(self.buf.get(CRC_FROM..).expect("begin() made room for the header")),
+            attached => crc32c_of(pieces(&self.buf, attached, CRC_FROM..self.buf.len())),
+        };
         self.put(4, &crc.to_le_bytes());
 
         let framed_bytes = self.len_bytes();
-        self.buf.resize(framed_bytes + SLACK_BYTES, 0);
+        let own_bytes = framed_bytes - self.attached_bytes;
+        self.buf.resize(own_bytes + SLACK_BYTES, 0);
         let buf = std::mem::replace(&mut self.buf, self.spare.pop().unwrap_or_default());
-        let sealed = SealedBatch { buf, framed_bytes, base, epoch, record_count, essential: self.essential };
+        let attached = std::mem::take(&mut self.attached);
+        let essential = self.essential;
+        let sealed =
+            SealedBatch { buf, attached, own_bytes, framed_bytes, base, epoch, record_count, essential };
         self.begin(sealed.end());
         sealed
     }
@@ -138,6 +197,8 @@ impl BatchBuilder {
         self.base = base;
         self.record_count = 0;
         self.essential = false;
+        self.attached.clear();
+        self.attached_bytes = 0;
         self.buf.clear();
         self.buf.resize(HEADER_BYTES, 0);
     }
@@ -150,10 +211,26 @@ impl BatchBuilder {
     }
 }
 
-/// A batch ready to be written: contiguous, checksummed, never changed again.
+/// The bytes of `range` of a buffer with what is attached in it, in pieces, in order.
+fn pieces<'a>(
+    buf: &'a [u8],
+    attached: &'a [Attached],
+    range: std::ops::Range<usize>,
+) -> impl Iterator<Item = &'a [u8]> {
+    let ends = attached.iter().map(|attached| attached.behind).chain([range.end]);
+    let starts = [range.start].into_iter().chain(attached.iter().map(|attached| attached.behind));
+    let own = starts.zip(ends).map(|(start, end)| buf.get(start..end).expect("pieces are within the buffer"));
+    let between = attached.iter().map(|attached| &attached.bytes[..]).map(Some).chain([None]);
+    own.zip(between).flat_map(|(own, attached)| [Some(own), attached]).flatten()
+}
+
+/// A batch ready to be written: checksummed, never changed again.
 #[derive(Debug)]
 pub struct SealedBatch {
     buf: Vec<u8>,
+    attached: Vec<Attached>,
+    /// Bytes of the buffer that belong to the batch.
+    own_bytes: usize,
     framed_bytes: usize,
     base: Position,
     epoch: Epoch,
@@ -192,17 +269,25 @@ impl SealedBatch {
         self.essential
     }
 
-    /// The bytes to be stored.
+    /// How many bytes are to be stored.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes_with_slack(0)
+    pub fn len_bytes(&self) -> usize {
+        self.framed_bytes
     }
 
-    /// The bytes to be stored and up to [`SLACK_BYTES`] zeros behind them, which belong to no batch.
+    /// The bytes to be stored, in one piece.
     #[must_use]
-    pub fn bytes_with_slack(&self, slack_bytes: usize) -> &[u8] {
-        let to = self.framed_bytes + slack_bytes.min(SLACK_BYTES);
-        self.buf.get(..to).expect("finish() added the slack")
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        if self.attached.is_empty() {
+            return Cow::Borrowed(self.buf.get(..self.own_bytes).expect("finish() made it so long"));
+        }
+        Cow::Owned(self.pieces(0).flatten().copied().collect())
+    }
+
+    /// The bytes to be stored in pieces, nearly always one, and up to [`SLACK_BYTES`] zeros behind them, which belong to no batch.
+    pub fn pieces(&self, slack_bytes: usize) -> impl Iterator<Item = &[u8]> {
+        let to = self.own_bytes + slack_bytes.min(SLACK_BYTES);
+        pieces(&self.buf, &self.attached, 0..to)
     }
 }
 
@@ -219,13 +304,55 @@ mod tests {
     }
 
     #[test]
+    fn what_is_attached_makes_the_same_batch_as_what_is_copied() {
+        let large = [Bytes::from(vec![7; ATTACHED_BYTES_MIN]), Bytes::from(vec![9; ATTACHED_BYTES_MIN + 3])];
+        let small = Bytes::from_static(b"short");
+        let ends = [Some(&large[0]), None, Some(&small), Some(&large[1]), None];
+        let build = |attach: bool| {
+            let mut builder = BatchBuilder::new(Epoch(9), Position(4096));
+            let mut locations = Vec::new();
+            for (n, end) in ends.iter().enumerate() {
+                let fill = |buf: &mut Vec<u8>| buf.extend_from_slice(&vec![1; n * 11]);
+                let location = if attach {
+                    builder.record_with(fill, *end)
+                } else {
+                    builder.record(|buf| {
+                        fill(buf);
+                        end.iter().for_each(|end| buf.extend_from_slice(end));
+                    })
+                };
+                locations.push(location.unwrap());
+            }
+            let len_bytes = builder.len_bytes();
+            (builder.finish(), locations, len_bytes)
+        };
+        let ((attached, locations, len_bytes), (copied, same, _)) = (build(true), build(false));
+        assert_eq!(locations, same);
+        assert_eq!((len_bytes, attached.len_bytes()), (copied.len_bytes(), copied.len_bytes()));
+        assert!(attached.bytes() == copied.bytes(), "the same bytes");
+        assert_eq!(attached.pieces(16).count(), 5, "what is large is not copied");
+        assert_eq!(attached.pieces(16).map(<[u8]>::len).sum::<usize>(), copied.len_bytes() + 16);
+        let header = read_header(&attached.bytes(), Position(4096), Epoch(9)).unwrap();
+        check_batch(&attached.bytes(), &header).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_attached() {
+        let mut builder = BatchBuilder::new(Epoch(9), Position::START);
+        let before = builder.len_bytes();
+        let end = Bytes::from(vec![0; RECORD_BYTES_MAX + 1]);
+        assert!(builder.record_with(|_| {}, Some(&end)).is_err());
+        assert_eq!((builder.len_bytes(), builder.is_empty()), (before, true));
+    }
+
+    #[test]
     fn what_goes_in_comes_out_at_the_location_it_was_given() {
         let records: [&[u8]; 4] = [b"one", b"", b"three three", &[7; 5000]];
         let (batch, locations) = sample(&records);
-        let header = read_header(batch.bytes(), Position(4096), Epoch(9)).unwrap();
-        check_batch(batch.bytes(), &header).unwrap();
+        let header = read_header(&batch.bytes(), Position(4096), Epoch(9)).unwrap();
+        check_batch(&batch.bytes(), &header).unwrap();
         let mut seen = Vec::new();
-        each_record(batch.bytes(), &header, &mut |l, p| {
+        each_record(&batch.bytes(), &header, &mut |l, p| {
             seen.push((l, p.to_vec()));
             Ok(())
         })
@@ -257,11 +384,11 @@ mod tests {
     fn a_batch_counts_only_at_its_place_and_for_its_writer() {
         let (batch, _) = sample(&[b"x"]);
         assert!(matches!(
-            read_header(batch.bytes(), Position(4104), Epoch(9)),
+            read_header(&batch.bytes(), Position(4104), Epoch(9)),
             Err(BatchDefect::Stale { base: Position(4096), .. })
         ));
         assert!(matches!(
-            read_header(batch.bytes(), Position(4096), Epoch(8)),
+            read_header(&batch.bytes(), Position(4096), Epoch(8)),
             Err(BatchDefect::Stale { .. })
         ));
     }
@@ -283,7 +410,7 @@ mod tests {
         assert_eq!(second.base(), end);
         assert_eq!(third.base(), second.end());
         assert_eq!(third.bytes().len(), 48);
-        assert!(third.bytes_with_slack(SLACK_BYTES)[45..].iter().all(|b| *b == 0));
+        assert!(third.pieces(SLACK_BYTES).flatten().skip(45).all(|b| *b == 0));
         builder.restart(end);
         assert_eq!((builder.base(), builder.is_empty()), (end, true));
     }

@@ -50,6 +50,15 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
+/// As [`crc32c`], of bytes in pieces.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "a 32-bit checksum, returned in 64 bits")]
+pub fn crc32c_of<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> u32 {
+    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    pieces.for_each(|piece| digest.update(piece));
+    digest.finalize() as u32
+}
+
 /// Why bytes are not the batch that was looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BatchDefect {

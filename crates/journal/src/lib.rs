@@ -59,7 +59,7 @@ mod journal;
 pub mod memory;
 mod position;
 
-pub use batch::{BatchBuilder, SLACK_BYTES, SealedBatch};
+pub use batch::{ATTACHED_BYTES_MIN, BatchBuilder, SLACK_BYTES, SealedBatch};
 pub use error::{JournalError, JournalErrorKind};
 pub use journal::{
     EachRecord, EachSnapshotRecord, Housekeeping, Journal, JournalReader, Opened, Recovery, SegmentInfo,

@@ -157,7 +157,7 @@ impl Journal for MemoryJournal {
                 got_epoch: batch.epoch(),
             });
         }
-        let needed_bytes = batch.bytes().len() as u64;
+        let needed_bytes = batch.len_bytes() as u64;
         if stored.full && !batch.is_essential() {
             return Err(JournalError::Full { needed_bytes, free_bytes: 0, reserve_bytes: 0 });
         }
@@ -172,7 +172,7 @@ impl Journal for MemoryJournal {
             .segments
             .entry(active_base)
             .or_insert_with(|| Segment { end: batch.base(), batches: BTreeMap::new() });
-        active.batches.insert(batch.base(), Batch { epoch: self.epoch, bytes: batch.bytes().to_vec() });
+        active.batches.insert(batch.base(), Batch { epoch: self.epoch, bytes: batch.bytes().into_owned() });
         active.end = batch.end();
         stored.end = batch.end();
         Ok(stored.end)

@@ -262,13 +262,12 @@ pub(super) fn take_key_held(input: &mut Reader<'_>) -> Result<Record, DecodeErro
     })
 }
 
-/// Length of the envelope, length of the whole, then the whole, up to the end of the record.
+/// Length of the envelope, length of the whole; then follows the whole, up to the end of the record.
 fn put_content(buf: &mut Vec<u8>, start: usize, message: &Message) -> ContentRange {
     let content = message.content();
     put_varint(buf, message.envelope_bytes().into());
     put_len(buf, content.len());
     let offset = u32::try_from(buf.len() - start).expect("places of one message are far below 4 GiB");
-    buf.extend_from_slice(content);
     let len_bytes = u32::try_from(content.len()).expect("contents are far below 4 GiB");
     ContentRange { offset, len_bytes }
 }

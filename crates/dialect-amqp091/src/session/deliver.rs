@@ -17,9 +17,6 @@ use crate::error::EncodeError;
 use crate::methods::basic;
 use crate::short_str::{ShortRef, ShortStr};
 
-/// What a delivery may take on the wire besides its body, as a first guess, bytes.
-const OVERHEAD_BYTES: usize = 256;
-
 impl AmqpSession {
     /// A message for a consumer.
     pub(super) fn deliver(&mut self, delivery: &Delivery, out: &mut Output) {
@@ -48,7 +45,6 @@ impl AmqpSession {
         };
         let shown = shown(delivery, &address, counting);
         let body = delivery.message.body_slice();
-        out.wire.reserve(body.len() + OVERHEAD_BYTES);
         let max = self.client.frame_bytes_max;
         let written = write_content_with(&mut out.wire, number, max, &method, body, |wire| {
             put_properties(wire, fields, &shown);

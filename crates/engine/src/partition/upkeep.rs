@@ -83,7 +83,7 @@ impl Partition {
         self.aloft = Some(Aloft { end, freed: std::mem::take(&mut self.store.freed) });
         self.counts.batches += 1;
         self.counts.records += u64::from(batch.record_count());
-        let bytes = batch.bytes().len() as u64;
+        let bytes = batch.len_bytes() as u64;
         self.counts.batch_bytes += bytes;
         self.counts.batch_bytes_max = self.counts.batch_bytes_max.max(bytes);
         if self.plan.is_due(end) {
