@@ -10,6 +10,7 @@ pub mod amqp_session;
 pub mod core_operations;
 pub mod mutate;
 pub mod records;
+pub mod resp;
 pub mod sqs;
 pub mod stomp;
 pub mod targets;

@@ -147,7 +147,7 @@ impl RespSession {
                 }
                 self.write(token, out, |_, w| shape.write(now, &listed, w));
             }
-            Expected::Transaction(parts) => self.executed(now, token, parts, listed(result), out),
+            Expected::Transaction(parts) => self.executed(now, token, &parts, listed(result), out),
             Expected::Login(greet) => self.logged_in(token, greet, result, out),
             Expected::Selected(before) => match result {
                 Ok(_) => self.write(token, out, |_, w| w.simple("OK")),

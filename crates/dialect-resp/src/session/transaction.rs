@@ -133,7 +133,7 @@ impl RespSession {
         &mut self,
         now: Time,
         token: Token,
-        parts: Vec<Part>,
+        parts: &[Part],
         result: Result<Listed, Refusal>,
         out: &mut Output,
     ) {
@@ -153,7 +153,7 @@ impl RespSession {
         self.write(token, out, |_, w| {
             w.array(parts.len());
             let mut results = results.iter();
-            for part in &parts {
+            for part in parts {
                 match part {
                     Part::Known(known) => w.out.extend_from_slice(known),
                     Part::List(shape) => {
