@@ -75,7 +75,7 @@ pub fn session(data: &[u8]) {
         while !out.requests.is_empty() && !out.close {
             for request in std::mem::take(&mut out.requests) {
                 asked += 1;
-                let refused = choice & 16 != 0 && asked % 3 == 0;
+                let refused = choice & 16 != 0 && asked.is_multiple_of(3);
                 if let Some((token, reply)) = answer(request) {
                     let refusal = || Refusal::new(CODES[asked % CODES.len()], "no");
                     let result = if refused { Err(refusal()) } else { Ok(reply) };
