@@ -112,5 +112,5 @@ fn reassemble(publish: &Publish, content: &Content) {
         last = assembler.push(frame).unwrap();
     }
     let body = content.body.clone();
-    assert_eq!(last, Some(Command::Publish(publish.clone(), Content { properties, body })));
+    assert_eq!(last, Some(Command::Publish(publish.clone(), Content::new(properties, body))));
 }

@@ -2,11 +2,13 @@
 //! channel; [`write_content`] splits what leaves. Not here: frames themselves (`frame`), properties (`properties`).
 //! Called by the session, one assembler per channel.
 
+use baton_dialect::{ATTACHED_BYTES_MIN, Output};
+use baton_model::Message;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{EncodeError, WireError};
 use crate::frame::{self, Frame, FrameType, Payload};
-use crate::limits::{BODY_RESERVE_FACTOR, FRAME_OVERHEAD_BYTES, MESSAGE_BYTES_HARD_MAX};
+use crate::limits::{BODY_RESERVE_FACTOR, FRAME_OVERHEAD_BYTES, HEAD_ROOM_BYTES, MESSAGE_BYTES_HARD_MAX};
 use crate::methods::basic::Publish;
 use crate::methods::{Method, MethodFields};
 use crate::properties::RawProperties;
@@ -48,12 +50,15 @@ impl ContentHeader {
 /// A message as it came: properties unread, body in one piece.
 ///
 /// Both share the read buffer when the body came in one frame; copy what is kept for long and is much smaller.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Content {
     /// Flags and values, not yet checked: see [`RawProperties::check`].
     pub properties: RawProperties,
     /// The body.
     pub body: Bytes,
+    /// The same bytes with [`HEAD_ROOM_BYTES`] free ones in front of them, if the body came in several frames: what the
+    /// message is to begin with can be put there, and the body need not be copied once more.
+    pub(crate) roomy: Option<Bytes>,
 }
 
 /// What a channel received as a whole.
@@ -126,6 +131,43 @@ enum Gathered {
     Many(BytesMut),
     /// Over the limit: counted, not kept.
     Discarded,
+}
+
+/// Where the bytes lie makes no difference.
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.properties, &self.body) == (&other.properties, &other.body)
+    }
+}
+
+impl Eq for Content {}
+
+impl Content {
+    /// A content of these parts.
+    #[must_use]
+    pub fn new(properties: RawProperties, body: Bytes) -> Self {
+        Self { properties, body, roomy: None }
+    }
+
+    /// Envelope and body as one; the body is copied only where there was no room in front of it.
+    pub(crate) fn into_message_content(self, envelope: &[u8]) -> Bytes {
+        let Self { body, roomy, .. } = self;
+        if let Some(from) = HEAD_ROOM_BYTES.checked_sub(envelope.len())
+            && let Some(roomy) = roomy
+        {
+            // It was the other holder of the same bytes.
+            drop(body);
+            let mut bytes = BytesMut::from(roomy);
+            if let Some(place) = bytes.get_mut(from..HEAD_ROOM_BYTES) {
+                place.copy_from_slice(envelope);
+            }
+            return bytes.freeze().slice(from..);
+        }
+        let mut bytes = Vec::with_capacity(envelope.len() + body.len());
+        bytes.extend_from_slice(envelope);
+        bytes.extend_from_slice(&body);
+        bytes.into()
+    }
 }
 
 impl Assembler {
@@ -246,7 +288,8 @@ impl Assembler {
             Gathered::Nothing => {
                 let whole = usize::try_from(remaining_bytes).unwrap_or(usize::MAX);
                 let reserve = whole.min(piece.len().saturating_mul(BODY_RESERVE_FACTOR));
-                let mut bytes = BytesMut::with_capacity(reserve);
+                let mut bytes = BytesMut::with_capacity(HEAD_ROOM_BYTES + reserve);
+                bytes.put_bytes(0, HEAD_ROOM_BYTES);
                 bytes.put_slice(piece.as_bytes());
                 self.body = Gathered::Many(bytes);
             }
@@ -259,8 +302,9 @@ impl Assembler {
                 }
                 bytes.put_slice(piece.as_bytes());
                 if last {
-                    let body = std::mem::take(bytes).freeze();
-                    return Ok(Some(self.complete(body)));
+                    let roomy = std::mem::take(bytes).freeze();
+                    let body = roomy.slice(HEAD_ROOM_BYTES..);
+                    return Ok(Some(self.complete_with(body, Some(roomy))));
                 }
             }
         }
@@ -268,9 +312,13 @@ impl Assembler {
     }
 
     fn complete(&mut self, body: Bytes) -> Command {
+        self.complete_with(body, None)
+    }
+
+    fn complete_with(&mut self, body: Bytes, roomy: Option<Bytes>) -> Command {
         self.waits_for = WaitsFor::Method;
         self.body = Gathered::Nothing;
-        let content = Content { properties: std::mem::take(&mut self.properties), body };
+        let content = Content { properties: std::mem::take(&mut self.properties), body, roomy };
         match &mut self.method {
             Pending::Publish(publish) => Command::Publish(std::mem::take(publish), content),
             other @ Pending::Other(_) => {
@@ -347,27 +395,68 @@ pub fn write_content_with<M: MethodFields>(
     properties: impl FnOnce(&mut BytesMut),
 ) -> Result<(), EncodeError> {
     let payload_bytes_max = frame::payload_bytes_max(frame_bytes_max);
-    let before = out.len();
     // A buffer that grows by doubling would hold a large body up to three times.
-    let frames = body.len() / payload_bytes_max.max(1) + 1;
+    let frames = body.len() / payload_bytes_max + 1;
     out.reserve(body.len() + frames * FRAME_OVERHEAD_BYTES as usize + HEAD_BYTES_ABOUT);
+    write_head(out, channel, frame_bytes_max, method, body.len(), properties)?;
+    for piece in body.chunks(payload_bytes_max) {
+        frame::write_payload(out, FrameType::Body, channel, piece);
+    }
+    Ok(())
+}
+
+/// As [`write_content_with`], with a body that is attached frame by frame if it is large: it is not copied.
+///
+/// # Errors
+/// As [`write_content`].
+pub(crate) fn write_content_to<M: MethodFields>(
+    out: &mut Output,
+    channel: u16,
+    frame_bytes_max: u32,
+    method: &M,
+    message: &Message,
+    properties: impl FnOnce(&mut BytesMut),
+) -> Result<(), EncodeError> {
+    let body = message.body_slice();
+    let payload_bytes_max = frame::payload_bytes_max(frame_bytes_max);
+    if body.len().min(payload_bytes_max) < ATTACHED_BYTES_MIN {
+        return write_content_with(&mut out.wire, channel, frame_bytes_max, method, body, properties);
+    }
+    write_head(&mut out.wire, channel, frame_bytes_max, method, body.len(), properties)?;
+    let mut rest = message.body();
+    while !rest.is_empty() {
+        let piece = rest.split_to(payload_bytes_max.min(rest.len()));
+        frame::write_head(&mut out.wire, FrameType::Body, channel, piece.len());
+        out.attach(piece);
+        frame::write_end(&mut out.wire);
+    }
+    Ok(())
+}
+
+/// Method and header frame.
+fn write_head<M: MethodFields>(
+    out: &mut BytesMut,
+    channel: u16,
+    frame_bytes_max: u32,
+    method: &M,
+    body_bytes: usize,
+    properties: impl FnOnce(&mut BytesMut),
+) -> Result<(), EncodeError> {
+    let before = out.len();
     frame::write_method(out, channel, method);
     let at = frame::start(out, FrameType::Header, channel);
     let payload_at = out.len();
     out.put_u16(M::CLASS_ID);
     out.put_u16(0);
-    out.put_u64(body.len() as u64);
+    out.put_u64(body_bytes as u64);
     properties(out);
     let header_bytes = out.len() - payload_at;
-    if header_bytes > payload_bytes_max {
+    if header_bytes > frame::payload_bytes_max(frame_bytes_max) {
         out.truncate(before);
         let bytes = header_bytes + usize::try_from(FRAME_OVERHEAD_BYTES).unwrap_or(0);
         return Err(EncodeError::PropertiesTooLarge { bytes, frame_bytes_max });
     }
     frame::finish(out, at);
-    for piece in body.chunks(payload_bytes_max) {
-        frame::write_payload(out, FrameType::Body, channel, piece);
-    }
     Ok(())
 }
 

@@ -75,7 +75,7 @@ fn a_publish_by_hand() {
         got.extend(assembler.take(&frame).unwrap());
     }
     let body = Bytes::from_static(b"hi");
-    assert_eq!(got, [Command::Publish(publish("q"), Content { properties, body })]);
+    assert_eq!(got, [Command::Publish(publish("q"), Content::new(properties, body))]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn an_announced_size_alone_allocates_nothing() {
     assembler.take(&header(60, 0, MESSAGE_BYTES_HARD_MAX)).unwrap();
     assert_eq!(assembler.held_bytes(), 0);
     assembler.take(&frame(FrameType::Body, &[0; 100])).unwrap();
-    assert!(assembler.held_bytes() <= 100 * BODY_RESERVE_FACTOR);
+    assert!(assembler.held_bytes() <= 100 * BODY_RESERVE_FACTOR + HEAD_ROOM_BYTES);
     assembler.reset();
     assert!(!assembler.is_mid_content());
 }
@@ -202,7 +202,28 @@ fn other_contents_arrive_too() {
     write_content(&mut out, 1, 0, &publish("q"), &RawProperties::EMPTY, b"x").unwrap();
     let mut assembler = Assembler::new(u64::MAX);
     let got: Vec<_> = frames(out).iter().filter_map(|frame| assembler.take(frame).unwrap()).collect();
-    let empty = Content { properties: RawProperties::EMPTY, body: Bytes::new() };
+    let empty = Content::new(RawProperties::EMPTY, Bytes::new());
     let full = Content { body: Bytes::from_static(b"x"), ..empty.clone() };
     assert_eq!(got, [Command::Content(deliver.into(), empty), Command::Publish(publish("q"), full)]);
+}
+
+#[test]
+fn a_body_of_several_frames_is_made_a_message_where_it_lies() {
+    let body: Vec<u8> = (0..100_000_u32).map(|i| i.to_le_bytes()[0]).collect();
+    for envelope_bytes in [0, 7, HEAD_ROOM_BYTES, HEAD_ROOM_BYTES + 1] {
+        let mut out = BytesMut::new();
+        write_content(&mut out, 1, 8192, &publish("q"), &RawProperties::EMPTY, &body).unwrap();
+        let mut assembler = Assembler::new(u64::MAX);
+        let mut got = None;
+        for frame in frames(out) {
+            got = assembler.take(&frame).unwrap().or(got);
+        }
+        let Some(Command::Publish(_, content)) = got else { panic!("no content") };
+        let at = content.body.as_ptr();
+        let envelope = vec![3; envelope_bytes];
+        let whole = content.into_message_content(&envelope);
+        assert!(whole == [&envelope[..], &body[..]].concat(), "{envelope_bytes} in front");
+        let kept = whole[envelope_bytes..].as_ptr() == at;
+        assert_eq!(kept, envelope_bytes <= HEAD_ROOM_BYTES, "the body is not copied if the envelope fits");
+    }
 }

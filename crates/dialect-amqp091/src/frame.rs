@@ -383,6 +383,19 @@ pub(crate) fn write_payload(out: &mut BytesMut, frame_type: FrameType, channel: 
     finish(out, at);
 }
 
+/// Appends what stands in front of a payload of that length; [`write_end`] ends the frame behind it.
+pub(crate) fn write_head(out: &mut BytesMut, frame_type: FrameType, channel: u16, payload_bytes: usize) {
+    let [c0, c1] = channel.to_be_bytes();
+    let head: [u8; TYPE_AND_CHANNEL_BYTES] = [frame_type.octet(), c0, c1];
+    out.put_slice(&head);
+    out.put_u32(u32::try_from(payload_bytes).expect("frames have a size of 32 bits"));
+}
+
+/// Appends the end octet.
+pub(crate) fn write_end(out: &mut BytesMut) {
+    out.put_u8(FRAME_END);
+}
+
 /// Appends type and channel and leaves room for the size; give the result to [`finish`].
 pub(crate) fn start(out: &mut BytesMut, frame_type: FrameType, channel: u16) -> usize {
     let [c0, c1] = channel.to_be_bytes();

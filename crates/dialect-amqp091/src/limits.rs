@@ -32,5 +32,9 @@ pub const MESSAGE_BYTES_HARD_MAX: u64 = 512 * 1024 * 1024;
 /// arrived: a peer cannot make us allocate by announcing a size alone.
 pub const BODY_RESERVE_FACTOR: usize = 8;
 
+/// Room in front of a body that is gathered from several frames, bytes: an envelope with usual properties and headers fits in. One
+/// that does not costs a copy of the body.
+pub const HEAD_ROOM_BYTES: usize = 1024;
+
 /// Longest short string in bytes; its length is one octet on the wire.
 pub const SHORT_STRING_BYTES_MAX: usize = 255;

@@ -17,7 +17,7 @@ pub mod http;
 pub mod selector;
 
 use baton_model::{Event, Name, Request, Time};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// One connection's protocol machine.
 ///
@@ -55,10 +55,34 @@ pub trait Session: Send {
 pub struct Output {
     /// Bytes for the peer.
     pub wire: BytesMut,
+    /// Large pieces that belong between them, in order; whoever takes `wire` takes these too. See [`Output::attach`].
+    pub attached: Vec<Attached>,
     /// Requests for the engine, in order.
     pub requests: Vec<Request>,
     /// The session is over: write `wire`, then close the socket. Requests are still submitted.
     pub close: bool,
+}
+
+/// Bytes that belong between those of [`Output::wire`].
+#[derive(Debug)]
+pub struct Attached {
+    /// So many bytes of `wire` come before them.
+    pub behind: usize,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// Pieces of a body of at least so many bytes are worth being attached: below, copying costs less than one more piece to write.
+pub const ATTACHED_BYTES_MIN: usize = 64 << 10;
+
+impl Output {
+    /// Adds bytes behind what is in `wire` so far without copying them, so that a large body is not held twice while it is
+    /// being sent.
+    pub fn attach(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.attached.push(Attached { behind: self.wire.len(), bytes });
+        }
+    }
 }
 
 /// What a session is told when it is made. All randomness and all limits come from here.

@@ -147,6 +147,7 @@ impl Client {
     /// What the session did: bytes go on their way, a login is answered, the rest is for the broker.
     fn done(&mut self, now: Time, mut out: Output) {
         loop {
+            assert!(out.attached.is_empty(), "bodies here are small");
             self.down.extend_from_slice(&out.wire);
             out.wire.clear();
             self.over |= out.close;

@@ -12,7 +12,7 @@ use super::steps::Op;
 use super::token::Origin;
 use super::{AmqpSession, token, write};
 use crate::codes::ReplyCode;
-use crate::content::{DeliverRef, write_content_with};
+use crate::content::{DeliverRef, write_content_to};
 use crate::error::EncodeError;
 use crate::methods::basic;
 use crate::short_str::{ShortRef, ShortStr};
@@ -44,9 +44,8 @@ impl AmqpSession {
             routing_key,
         };
         let shown = shown(delivery, &address, counting);
-        let body = delivery.message.body_slice();
         let max = self.client.frame_bytes_max;
-        let written = write_content_with(&mut out.wire, number, max, &method, body, |wire| {
+        let written = write_content_to(out, number, max, &method, &delivery.message, |wire| {
             put_properties(wire, fields, &shown);
         });
         if let Err(error) = written {
@@ -83,9 +82,8 @@ impl AmqpSession {
             message_count: u32::try_from(fetched.remaining).unwrap_or(u32::MAX),
         };
         let shown = shown(delivery, &address, counting);
-        let body = delivery.message.body_slice();
         let max = self.client.frame_bytes_max;
-        let written = write_content_with(&mut out.wire, number, max, &method, body, |wire| {
+        let written = write_content_to(out, number, max, &method, &delivery.message, |wire| {
             put_properties(wire, fields, &shown);
         });
         if let Err(error) = written {
@@ -119,8 +117,7 @@ impl AmqpSession {
         let mut fields = envelope.fields();
         take_address(&mut fields);
         let max = self.client.frame_bytes_max;
-        let body = message.body_slice();
-        let written = write_content_with(&mut out.wire, number, max, &method, body, |wire| {
+        let written = write_content_to(out, number, max, &method, message, |wire| {
             put_properties(wire, fields, &Shown::default());
         });
         if let Err(error) = written {

@@ -117,7 +117,7 @@ impl AmqpSession {
         let failed = match command {
             Ok(None) => return,
             Ok(Some(Command::Publish(publish, content))) => {
-                self.publish(number, &publish, &content, out).map_err(|failure| failure.of((60, 40)))
+                self.publish(number, &publish, content, out).map_err(|failure| failure.of((60, 40)))
             }
             Ok(Some(Command::Method(method))) => {
                 let ids = method.ids();

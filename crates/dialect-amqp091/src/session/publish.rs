@@ -21,13 +21,15 @@ impl AmqpSession {
         &mut self,
         number: u16,
         publish: &basic::Publish,
-        content: &Content,
+        content: Content,
         out: &mut Output,
     ) -> Result<(), Failure> {
         if publish.immediate {
             return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
         }
-        let properties = content.properties.view()?;
+        let body_bytes = content.body.len();
+        let raw = content.properties.clone();
+        let properties = raw.view()?;
         let special = Special::find(properties.headers)?;
         self.check_user_id(&properties)?;
         let ttl_ms = expiration(&properties)?;
@@ -43,7 +45,7 @@ impl AmqpSession {
             },
             ttl_ms,
         };
-        let message = self.message(&source, &content.body)?;
+        let message = self.message(&source, content)?;
         let mut more_keys: SmallVec<[Name; 2]> = SmallVec::new();
         for key in special.cc.iter().chain(&special.bcc) {
             more_keys.push(Name::from_utf8_lossy(key));
@@ -73,7 +75,7 @@ impl AmqpSession {
             message,
         }));
         if let Mode::Tx(transaction) = &mut channel.mode {
-            return transaction.publish(request, content.body.len() as u64);
+            return transaction.publish(request, body_bytes as u64);
         }
         // Completions may wait for the end of the burst: that a message counts as done later does no harm.
         self.settling.flush_unless_complete(out);
@@ -82,20 +84,17 @@ impl AmqpSession {
     }
 
     /// Envelope and body in one buffer of their exact size.
-    fn message(&mut self, source: &Source<'_, '_>, body: &[u8]) -> Result<Message, Failure> {
+    fn message(&mut self, source: &Source<'_, '_>, content: Content) -> Result<Message, Failure> {
         self.scratch.clear();
         write_envelope(&mut self.scratch, source)?;
         let envelope_bytes = u32::try_from(self.scratch.len()).unwrap_or(u32::MAX);
-        let size = self.scratch.len() + body.len();
+        let size = self.scratch.len() + content.body.len();
         if size as u64 > self.context.message_bytes_max {
             let max = self.context.message_bytes_max;
             let text = format!("message size {size} is larger than configured max size {max}");
             return Err(Failure::precondition(text));
         }
-        let mut buf = Vec::with_capacity(size);
-        buf.extend_from_slice(&self.scratch);
-        buf.extend_from_slice(body);
-        Ok(Message::new(buf.into(), envelope_bytes))
+        Ok(Message::new(content.into_message_content(&self.scratch), envelope_bytes))
     }
 
     fn check_user_id(&self, properties: &Properties<'_>) -> Result<(), Failure> {

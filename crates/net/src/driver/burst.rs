@@ -22,6 +22,7 @@ use crate::hub::Hub;
 use crate::limits::{GOODBYE, INPUT_SLACK_BYTES, REFUSAL_ROUNDS_MAX, REQUESTS_RESERVED_MAX};
 
 use super::End;
+use super::pending::Pending;
 use super::wait::{ReadSize, Wake};
 
 /// How a TLS connection begins: a handshake record of any version. No protocol of Baton begins so.
@@ -44,7 +45,7 @@ pub(super) struct Connection<S> {
     /// What the session took since requests were last submitted, bytes.
     taken: usize,
     /// To be written.
-    pub(super) pending: BytesMut,
+    pub(super) pending: Pending,
     /// There is something to write, or the stream holds some of it back.
     pub(super) unflushed: bool,
     /// Bytes of deliveries whose encoding is in `pending`.
@@ -91,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             input: BytesMut::new(),
             unseen: false,
             taken: 0,
-            pending: BytesMut::new(),
+            pending: Pending::default(),
             unflushed: false,
             owed: 0,
             events: Vec::new(),
@@ -305,7 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Moves what the session wrote to what is being written.
     fn stage(&mut self) {
-        if self.out.wire.is_empty() {
+        if self.out.wire.is_empty() && self.out.attached.is_empty() {
             if self.pending.is_empty() && self.owed > 0 {
                 // Deliveries that the session did not write: nobody waits for them any more.
                 if let Some(port) = &self.port {
@@ -315,12 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return;
         }
         self.unflushed = true;
-        if self.pending.is_empty() {
-            mem::swap(&mut self.pending, &mut self.out.wire);
-        } else {
-            self.pending.extend_from_slice(&self.out.wire);
-            self.out.wire.clear();
-        }
+        self.pending.stage(&mut self.out);
     }
 
     fn arm_for_session(&mut self, now: Time) {

@@ -29,7 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             End::TlsToPlain => {
                 // A fatal alert, so that the peer's TLS says what happened instead of reporting a broken connection:
                 // record type 21, TLS 1.2, two bytes: fatal, protocol_version (RFC 8446, 6).
-                self.pending.extend_from_slice(&[21, 3, 3, 0, 2, 2, 70]);
+                self.pending.push(&[21, 3, 3, 0, 2, 2, 70]);
                 self.unflushed = true;
             }
             End::PeerClosed | End::SessionClosed | End::GoodbyeOver | End::Defect(_) => {}
@@ -52,6 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.submit(now);
         }));
         self.out.wire.clear();
+        self.out.attached.clear();
         if let Err(panic) = told {
             self.entry.counters.defects.add(1);
             let (listener, peer, what) = (self.entry.listener, self.entry.peer, panic_text(&*panic));

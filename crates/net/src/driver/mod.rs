@@ -30,6 +30,7 @@
 
 mod burst;
 mod farewell;
+mod pending;
 mod wait;
 
 use std::io;

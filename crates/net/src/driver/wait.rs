@@ -1,13 +1,13 @@
 //! Waiting: the closed list of what can wake a connection, in the order in which it is looked at. Nothing is decided here.
 
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use baton_access::Grant;
 use baton_model::Refusal;
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -19,6 +19,7 @@ use crate::limits::{
 };
 
 use super::burst::Connection;
+use super::pending::SLICES_MAX;
 
 /// Everything that can wake a connection.
 pub(super) enum Wake {
@@ -135,7 +136,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Writes until nothing is left or the stream takes no more. Counts deliveries as written in proportion.
     pub(super) fn poll_write_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.pending))?;
+            let written = if self.pending.is_plain() {
+                ready!(Pin::new(&mut self.stream).poll_write(cx, self.pending.own()))?
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.pending.slices(&mut slices);
+                let slices = slices.get(..count).unwrap_or_default();
+                ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -144,11 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.unflushed = false;
-        if self.pending.capacity() > WRITE_BUFFER_KEPT_BYTES {
-            self.pending = BytesMut::new();
-        } else {
-            self.pending.clear();
-        }
+        self.pending.reset(WRITE_BUFFER_KEPT_BYTES);
         Poll::Ready(Ok(()))
     }
 
