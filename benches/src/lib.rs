@@ -16,6 +16,7 @@ pub mod producer;
 pub mod report;
 pub mod scenarios;
 pub mod server;
+pub mod sqs;
 pub mod stomp;
 pub mod tally;
 pub mod wire;

@@ -16,6 +16,7 @@ use baton_benches::error::Result;
 use baton_benches::report::table;
 use baton_benches::scenarios::{self, Scenario, Settings};
 use baton_benches::server::Target;
+use baton_benches::sqs::{self, Peer, Workload};
 use baton_benches::stomp;
 use clap::{Args, Parser, Subcommand};
 
@@ -59,6 +60,26 @@ enum Command {
         /// Runs of each on each server.
         #[arg(long, default_value_t = 3)]
         runs: usize,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Amazon SQS: run workloads on Baton and on moto's server, alternating, and print medians and ratios.
+    Sqs {
+        /// plain, fifo, wake-RATE, idle-POLLS
+        #[arg(long, value_delimiter = ',', default_value = "plain,fifo,wake-1000,idle-10000")]
+        workloads: Vec<Workload>,
+        /// Runs of each workload on each server.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// moto's server; without one Baton runs alone.
+        #[arg(long, default_value = sqs::MOTO_BIN)]
+        moto: PathBuf,
+        /// Append the results to this Markdown log.
+        #[arg(long, default_value = "docs/benchmarks/results.md")]
+        log: PathBuf,
+        /// Leave the log alone.
+        #[arg(long)]
+        no_log: bool,
         #[command(flatten)]
         how: How,
     },
@@ -213,6 +234,28 @@ fn execute(command: Command) -> Result<String> {
         }
         Command::Stomp { servers, workers, runs, how } => {
             compare_stomp(&servers, &workers, runs.max(1), &how.settings())
+        }
+        Command::Sqs { workloads, runs, moto, log, no_log, how } => {
+            let mut peers = vec![Peer::Baton(how.baton_bin.clone())];
+            if moto.is_file() {
+                peers.push(Peer::Moto(moto));
+            } else {
+                eprintln!("there is no {}: Baton runs alone (docs/benchmarks/method.md)", moto.display());
+            }
+            let settings = how.settings();
+            let plan = sqs::Plan {
+                peers,
+                workloads,
+                runs: runs.max(1),
+                log: (!no_log).then_some(log),
+                settings: sqs::Settings {
+                    warmup: settings.warmup,
+                    duration: settings.duration,
+                    body_bytes: settings.body_bytes,
+                    work_dir: settings.work_dir,
+                },
+            };
+            sqs::run(&plan, |line| eprintln!("{line}"))
         }
         Command::Compare { targets, scenarios, runs, log, no_log, json, how } => {
             if let Some(dir) = json.parent() {

@@ -8,10 +8,12 @@ import pytest
 import server as servers
 from tools import Inbox, connect
 
+pytest_plugins = ["sqs_fixtures"]
+
 
 def pytest_configure(config):
-    if not (os.environ.get("AMQP_URL") or os.environ.get("BATON_BIN")):
-        pytest.exit("set BATON_BIN to a baton binary (the suite starts it), or AMQP_URL to a running server", returncode=2)
+    if not any(os.environ.get(name) for name in ("AMQP_URL", "BATON_BIN", "SQS_URL")):
+        pytest.exit("set BATON_BIN to a baton binary (the suite starts it), or AMQP_URL or SQS_URL to a running server", returncode=2)
 
 
 @pytest.fixture(scope="session")

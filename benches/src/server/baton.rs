@@ -23,6 +23,7 @@ pub struct Baton {
 struct Ready {
     pid: u32,
     amqp: SocketAddr,
+    http: SocketAddr,
 }
 
 impl Baton {
@@ -50,6 +51,20 @@ impl Baton {
             process: Process::new(dir.join("baton.log")),
         })
     }
+
+    /// Where a server that is ready speaks HTTP.
+    ///
+    /// # Errors
+    /// It is not ready.
+    pub fn http(&self) -> Result<SocketAddr> {
+        let ready = self.read().filter(|ready| ready.pid == self.process.pid());
+        ready.map(|ready| ready.http).ok_or_else(|| BenchError::Server("the server is not ready".to_owned()))
+    }
+
+    /// A file that is still being written does not parse; the next look will see all of it.
+    fn read(&self) -> Option<Ready> {
+        serde_json::from_str(&std::fs::read_to_string(&self.ready_file).ok()?).ok()
+    }
 }
 
 impl Broker for Baton {
@@ -69,10 +84,7 @@ impl Broker for Baton {
 
     fn ready(&mut self) -> Result<Option<SocketAddr>> {
         self.process.check_alive()?;
-        let Ok(text) = std::fs::read_to_string(&self.ready_file) else { return Ok(None) };
-        // A file that is still being written does not parse; the next look will see all of it.
-        let ready: Option<Ready> = serde_json::from_str(&text).ok();
-        Ok(ready.filter(|ready| ready.pid == self.process.pid()).map(|ready| ready.amqp))
+        Ok(self.read().filter(|ready| ready.pid == self.process.pid()).map(|ready| ready.amqp))
     }
 
     fn process(&mut self) -> &mut Process {

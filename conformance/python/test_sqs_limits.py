@@ -1,0 +1,71 @@
+"""SQS limits that take many messages: 120,000 in flight, and the look-ahead of FIFO queues."""
+import http.client
+import json
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+
+from sqs_tools import counts, receive, refused, signed
+
+IN_FLIGHT_MAX = 120_000
+
+
+def many(url, count, threads, bodies):
+    """Sends requests, one after the other on each of some connections, all with one signature each kind; returns the answers."""
+    answers, lock = [], threading.Lock()
+
+    def work(part):
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+        for number in range(part, count, threads):
+            action, body = bodies(number)
+            method, target, headers, data = prepared(url, action, body)
+            connection.request(method, target, body=data, headers=headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            assert answer.status == 200, text
+            with lock:
+                answers.append(json.loads(text or b"{}"))
+        connection.close()
+
+    workers = [threading.Thread(target=work, args=(part,)) for part in range(threads)]
+    [worker.start() for worker in workers], [worker.join() for worker in workers]
+    return answers
+
+
+CACHE = {}
+
+
+def prepared(url, action, body):
+    """A signed request; the same one again is not signed again."""
+    text = json.dumps(body).encode()
+    if (action, text) not in CACHE:
+        CACHE[action, text] = signed(url + "/", headers={"X-Amz-Target": f"AmazonSQS.{action}", "Content-Type": "application/x-amz-json-1.0"}, body=text)
+    return CACHE[action, text]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
+def test_120_000_messages_may_be_in_flight(sqs_json, sqs_endpoint, make_queue, fifo):
+    url = make_queue(fifo=fifo, VisibilityTimeout="43200")
+    extra = lambda number: {"MessageGroupId": f"g{number % 4000}", "MessageDeduplicationId": f"{number}"} if fifo else {}
+    batch = lambda start: {"QueueUrl": url, "Entries": [{"Id": str(n), "MessageBody": "x", **extra(start * 10 + n)} for n in range(10)]}
+    count = IN_FLIGHT_MAX // 10 + 1
+    shared = batch(0)
+    many(sqs_endpoint.url, count, 4, lambda number: ("SendMessageBatch", batch(number) if fifo else shared))
+    ask = {"QueueUrl": url, "MaxNumberOfMessages": 10}
+    answers = many(sqs_endpoint.url, count - 1, 4, lambda number: ("ReceiveMessage", ask))
+    handles = [message["ReceiptHandle"] for answer in answers for message in answer.get("Messages", [])]
+    while len(handles) < IN_FLIGHT_MAX and (more := receive(sqs_json, url)):
+        handles += [message["ReceiptHandle"] for message in more]
+    assert len(set(handles)) == IN_FLIGHT_MAX and counts(sqs_json, url) == (10, IN_FLIGHT_MAX, 0)
+    if fifo:
+        assert receive(sqs_json, url) == []  # a FIFO queue is silent about it
+    else:
+        with refused("OverLimit"):
+            sqs_json.receive_message(QueueUrl=url)
+        assert receive(sqs_json, url, wait=1) == []  # so is a long poll
+        sqs_json.delete_message(QueueUrl=url, ReceiptHandle=handles[0])
+        assert len(receive(sqs_json, url)) == 1
+    CACHE.clear()
