@@ -204,7 +204,7 @@ def arn(sqs, url):
 
 
 def attribute(sqs, url, name):
-    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"].get(name)
+    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name]).get("Attributes", {}).get(name)
 
 
 def counts(sqs, url):

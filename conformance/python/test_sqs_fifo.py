@@ -7,7 +7,7 @@ import pytest
 from sqs_tools import bodies, counts, delete, drain, receive, receive_one, refused, send, send_group
 
 DEDUP_NEEDED = "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
-NOT_FOR_THIS_TYPE = "The request include parameter that is not valid for this queue type"
+NOT_FOR_THIS_TYPE = "parameter that is not valid for this queue type"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_ids_are_1_to_128_printable_characters(sqs, fifo, key):
 
 def test_a_message_cannot_be_delayed_but_the_queue_can(sqs, fifo, advance):
     url = fifo(DelaySeconds="10")
-    with refused("InvalidParameterValue", f"Value 2 for parameter DelaySeconds is invalid. Reason: {NOT_FOR_THIS_TYPE}."):
+    with refused("InvalidParameterValue", f"Value 2 for parameter DelaySeconds is invalid. Reason: The request include {NOT_FOR_THIS_TYPE}."):
         sqs.send_message(QueueUrl=url, MessageBody="x", MessageGroupId="g", MessageDeduplicationId="d", DelaySeconds=2)
     send_group(sqs, url, "g", "a", "b")
     assert receive(sqs, url) == [] and counts(sqs, url) == (0, 0, 2)
@@ -252,7 +252,7 @@ def test_content_is_its_sha256_as_an_id(sqs, fifo):
     url = fifo(ContentBasedDeduplication="true")
     sqs.send_message(QueueUrl=url, MessageBody="same", MessageGroupId="g")
     sqs.send_message(QueueUrl=url, MessageBody="elsewise", MessageGroupId="g", MessageDeduplicationId=hashlib.sha256(b"same").hexdigest())
-    sqs.send_message(QueueUrl=url, MessageBody="same", MessageGroupId="g", MessageDeduplicationId="an id of its own goes before the content")
+    sqs.send_message(QueueUrl=url, MessageBody="same", MessageGroupId="g", MessageDeduplicationId="its-own-id-goes-before-the-content")
     messages = receive(sqs, url, AttributeNames=["MessageDeduplicationId"])
     assert bodies(messages) == ["same", "same"]
     assert messages[0]["Attributes"]["MessageDeduplicationId"] == hashlib.sha256(b"same").hexdigest()

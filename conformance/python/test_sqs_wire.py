@@ -1,14 +1,13 @@
 """SQS on the wire: JSON 1.0 and Query/XML as they are in bytes, request ids, HTTP itself, and hostile clients."""
 import json
 import socket
-import threading
 import time
 import xml.etree.ElementTree as xml
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
-from sqs_tools import ACCOUNT, NAMESPACE, UUID, bodies, call_json, call_query, counts, drain, exchange, md5, receive, receive_one, send, signed
+from sqs_tools import NAMESPACE, UUID, bodies, call_json, call_query, drain, exchange, md5, receive, send, signed
 
 
 @pytest.fixture
