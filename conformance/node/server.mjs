@@ -48,6 +48,7 @@ class Baton {
     this.url = `amqp://guest:guest@${this.#listen.amqp}/`;
     this.stomp = this.#listen.stomp;
     this.redis = this.#listen.redis;
+    this.http = `http://${this.#listen.http}`;
     this.websocket = `ws://${this.#listen.http}/ws`;
     return this;
   }

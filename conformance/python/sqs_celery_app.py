@@ -20,12 +20,13 @@ def make_app(url, queue):
 app = make_app(os.environ.get("CONFORMANCE_URL", "sqs://"), os.environ.get("CONFORMANCE_QUEUE", "celery"))
 
 
-@app.task(name="record")
+# The names are this application's own: Celery shares tasks among all applications of a process.
+@app.task(name="sqs.record")
 def record(path, text):
     note(path, text)
 
 
-@app.task(name="flaky", bind=True, max_retries=5)
+@app.task(name="sqs.flaky", bind=True, max_retries=5)
 def flaky(self, path, succeed_at):
     note(path, f"try {self.request.retries}")
     if self.request.retries < succeed_at:
@@ -33,12 +34,12 @@ def flaky(self, path, succeed_at):
     note(path, "done")
 
 
-@app.task(name="now")
+@app.task(name="sqs.now")
 def now(path):
     note(path, str(time.time()))
 
 
-@app.task(name="gated")
+@app.task(name="sqs.gated")
 def gated(path, text, gate):
     """Notes its start, waits until the file `gate` exists, notes its end."""
     note(path, f"start {text}")

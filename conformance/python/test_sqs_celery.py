@@ -70,10 +70,10 @@ def test_tasks_run_are_retried_and_wait(app, start, tmp_path, sqs_json):
     log, flaky, eta = tmp_path / "log", tmp_path / "flaky", tmp_path / "eta"
     worker = start()
     for number in range(20):
-        app.send_task("record", (str(log), str(number)))
-    app.send_task("flaky", (str(flaky), 3))
+        app.send_task("sqs.record", (str(log), str(number)))
+    app.send_task("sqs.flaky", (str(flaky), 3))
     begin = time.time()
-    app.send_task("now", (str(eta),), countdown=1.5)
+    app.send_task("sqs.now", (str(eta),), countdown=1.5)
     wait_until(lambda: len(lines(log)) >= 20 and "done" in lines(flaky) and lines(eta), 40, "all tasks done")
     assert sorted(map(int, lines(log))) == list(range(20))
     assert lines(flaky) == ["try 0", "try 1", "try 2", "try 3", "done"]
@@ -84,7 +84,7 @@ def test_tasks_run_are_retried_and_wait(app, start, tmp_path, sqs_json):
 
 def test_a_task_of_a_killed_worker_comes_back_when_its_visibility_ends(app, start, tmp_path, sqs_json, advance):
     log, gate = tmp_path / "log", tmp_path / "gate"
-    app.send_task("gated", (str(log), "a", str(gate)))
+    app.send_task("sqs.gated", (str(log), "a", str(gate)))
     first = start()
     wait_until(lambda: lines(log) == ["start a"], 40, "the task started")
     first.kill()
