@@ -88,7 +88,7 @@ def test_delays_and_receive_counts_survive(own, again, sqs_own):
     send(own, url, "twice")
     receive_one(own, url)
     after = again()
-    assert bodies(receive(after, url)) == ["twice"]
+    assert bodies(receive(after, url, wait=2)) == ["twice"]
     assert receive(after, url) == [] and bodies(receive(after, dead)) == ["twice"]
     sqs_own.advance(301)
     assert bodies(receive(after, url)) == ["later"]

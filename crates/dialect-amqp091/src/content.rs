@@ -298,7 +298,11 @@ impl Assembler {
                 if room < piece.len() {
                     // In few steps, and never beyond the whole: a large body is not held twice while its buffer grows.
                     let left = usize::try_from(remaining_bytes).unwrap_or(usize::MAX);
-                    bytes.reserve(left.min(bytes.len().saturating_mul(BODY_RESERVE_FACTOR)).max(piece.len()));
+                    let more = left.min(bytes.len().saturating_mul(BODY_RESERVE_FACTOR)).max(piece.len());
+                    // `reserve` would double it.
+                    let mut larger = BytesMut::with_capacity(bytes.len() + more);
+                    larger.put_slice(bytes);
+                    *bytes = larger;
                 }
                 bytes.put_slice(piece.as_bytes());
                 if last {
