@@ -297,10 +297,15 @@ impl Assembler {
                 let room = bytes.capacity() - bytes.len();
                 if room < piece.len() {
                     // In few steps, and never beyond the whole: a large body is not held twice while its buffer grows.
-                    let left = usize::try_from(remaining_bytes).unwrap_or(usize::MAX);
-                    let more = left.min(bytes.len().saturating_mul(BODY_RESERVE_FACTOR)).max(piece.len());
-                    // `reserve` would double it.
-                    let mut larger = BytesMut::with_capacity(bytes.len() + more);
+                    let whole = usize::try_from(self.body_bytes).unwrap_or(usize::MAX);
+                    let least = bytes.len() - HEAD_ROOM_BYTES + piece.len();
+                    let reserve = match least.saturating_mul(BODY_RESERVE_FACTOR) {
+                        all if all >= whole => whole,
+                        // The last step starts from a small part.
+                        part => part.min(whole / BODY_RESERVE_FACTOR).max(least),
+                    };
+                    // `BytesMut::reserve` would double it.
+                    let mut larger = BytesMut::with_capacity(HEAD_ROOM_BYTES + reserve);
                     larger.put_slice(bytes);
                     *bytes = larger;
                 }

@@ -40,9 +40,10 @@ impl Writer {
     }
 
     /// Tries to append. Blocks until it is durable.
-    pub(crate) fn attempt(&self, batch: SealedBatch) -> Attempt {
+    pub(crate) fn attempt(&self, mut batch: SealedBatch) -> Attempt {
         match self.append(&batch) {
             Ok(end) => {
+                batch.stored();
                 // Wakes the partition also when there is space again, so that it tells everybody.
                 let space_again = !batch.is_essential() && self.flight.is_full();
                 if space_again {

@@ -269,6 +269,12 @@ impl SealedBatch {
         self.essential
     }
 
+    /// It is stored: what is attached to it is let go, so that a large content does not stay in memory with a buffer that
+    /// waits to be used again.
+    pub fn stored(&mut self) {
+        self.attached = Vec::new();
+    }
+
     /// How many bytes are to be stored.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
