@@ -19,7 +19,7 @@ use crate::tally::{Arrivals, Published, verdict};
 const WORKERS: u32 = 4;
 /// Messages that may wait: producers pause above it, so that what is measured is the way through the broker and not a
 /// backlog that grows.
-const BACKLOG_MAX: u64 = 20_000;
+const BACKLOG_MAX: u64 = 500;
 /// How long a receive waits when there is nothing, seconds; also the longest that an end of the run is noticed late.
 const WAIT_S: u32 = 1;
 /// How often the coordinator looks at memory.
