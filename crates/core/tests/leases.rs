@@ -4,7 +4,7 @@
 
 mod common;
 
-use baton_core::Context;
+use baton_core::{Context, Machine};
 use baton_model::policy::{Capacity, DeadLetterPolicy, KeyMode, KeyPoison, KeyPolicy, RetryPolicy};
 use baton_model::request::{Fetch, FetchSelect, InspectOp, LeaseMode, MessageAction, Outcome};
 use baton_model::{Event, Name, QueuePolicy, Request};
@@ -168,4 +168,21 @@ fn a_timed_lease_lasts_at_least_a_moment() {
     let (_, events) = broker.subscribe(A, 1, "q", |subscribe| subscribe.lease = LeaseMode::Timed(Some(0)));
     assert_eq!(refs(&events).len(), 1, "not again and again in the same instant");
     assert_eq!(refs(&broker.advance(1)).len(), 1);
+}
+
+#[test]
+fn a_lease_that_ended_while_the_broker_was_down_is_due_at_once() {
+    let mut broker = Broker::default();
+    broker.declare("q", QueuePolicy::default());
+    broker.send("q", "m");
+    assert_eq!(broker.fetch_as(A, "q", 1, LeaseMode::Timed(Some(5))).len(), 1);
+    let mut machine = Machine::new(7);
+    let mut contents = broker.store.readable();
+    for (record, content) in &broker.store.records {
+        machine.apply(record.clone(), *content, &mut contents).unwrap();
+    }
+    let now = broker.now.after_ms(10);
+    let mut effects = Vec::new();
+    machine.recovered(now, &mut Context { store: &mut broker.store, effects: &mut effects });
+    assert!(machine.next_deadline().is_some_and(|at| at <= now), "before anybody asks for a message");
 }

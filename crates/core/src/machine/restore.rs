@@ -146,6 +146,8 @@ impl Machine {
             // It may have been about to make room.
             self.crowded.push(id);
             self.touch(id);
+            // What came due while nobody ran is done before the first request, not after it.
+            self.refresh_timer(id);
         }
     }
 }
