@@ -96,7 +96,7 @@ def test_each_message_reaches_one_of_both(sqs, channel, shared):
     url, name = shared
     inbox = Inbox(channel, name, auto_ack=True)
     send(sqs, url, *map(str, range(20)))
-    channel.connection.process_data_events(0.5)
+    inbox.wait(20)
     assert receive(sqs, url) == [] and sorted(inbox.bodies, key=int) == [str(number) for number in range(20)]
 
 
