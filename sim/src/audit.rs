@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use baton_engine::Port;
+use baton_model::event::Browsed;
 use baton_model::request::{CatalogOp, Fetch, FetchSelect, InspectOp, LeaseMode, MessageState};
 use baton_model::{Event, LinkId, Reply, Request, Seq, Token};
 
@@ -13,6 +15,8 @@ use crate::world::World;
 
 /// Longer than every lease, delay and time to live, milliseconds.
 const LONG_MS: u64 = 120_000;
+/// How often a page may be asked for in vain: a batch is in flight, the next one has it.
+const STUCK_MAX: u32 = 20;
 
 impl World {
     /// Looks at everything at one moment at rest.
@@ -24,35 +28,24 @@ impl World {
             vec![Request::Open { token: Token(1), namespace: "/".into(), label: "auditor".into() }];
         let all = CatalogOp::Queues { after: None, prefix: "".into(), count_max: 1_000 };
         requests.push(Request::Catalog { token: Token(2), op: Box::new(all) });
-        requests.extend(topology::QUEUES.iter().zip(3..).map(|(queue, token)| Request::Inspect {
-            token: Token(token),
-            op: Box::new(InspectOp::Browse {
-                queue: (*queue).into(),
-                from: Seq(0),
-                count_max: 1_000,
-                states: Vec::new(),
-                headers: Default::default(),
-            }),
-        }));
         let Some(driver) = &mut self.driver else { return false };
         let port = driver.connect();
         port.submit(&mut requests, 100);
         self.turn();
         let mut events = Vec::new();
         port.take_events(&mut events);
+        let infos = events.into_iter().find_map(|event| match event {
+            Event::Reply { result: Ok(Reply::Queues(queues)), .. } => Some(queues),
+            _ => None,
+        });
+        let mut infos = infos.unwrap_or_default();
+        let mut pages = BTreeMap::new();
+        for queue in topology::QUEUES {
+            let Some(messages) = self.browse_all(&port, queue) else { return false };
+            pages.insert(queue, messages);
+        }
         drop(port);
         self.turn();
-        let mut infos = Vec::new();
-        let mut pages = BTreeMap::new();
-        for event in events {
-            match event {
-                Event::Reply { result: Ok(Reply::Queues(queues)), .. } => infos = queues,
-                Event::Reply { token, result: Ok(Reply::Browsed { messages, .. }) } => {
-                    pages.insert(topology::QUEUES[token.0 as usize - 3], messages);
-                }
-                _ => {}
-            }
-        }
         self.plant.audited(&mut infos);
         let queues: Vec<Audited> = infos
             .into_iter()
@@ -62,6 +55,47 @@ impl World {
         self.tell(&Fact::Audit { at, queues: &queues });
         self.tell_at_rest();
         self.failure.is_none()
+    }
+
+    /// All messages of a queue, page by page. `None`: the broker died meanwhile, or does not answer.
+    fn browse_all(&mut self, port: &Port, queue: &str) -> Option<Vec<Browsed>> {
+        let life = self.life;
+        let mut all = Vec::new();
+        let mut stuck = 0;
+        let mut from = Some(Seq(0));
+        while let Some(first) = from.take() {
+            let op = InspectOp::Browse {
+                queue: queue.into(),
+                from: first,
+                count_max: 1_000,
+                states: Vec::new(),
+                headers: Default::default(),
+            };
+            port.submit(&mut vec![Request::Inspect { token: Token(3), op: Box::new(op) }], 100);
+            self.turn();
+            let mut events = Vec::new();
+            port.take_events(&mut events);
+            for event in events {
+                if let Event::Reply { result: Ok(Reply::Browsed { messages, next }), .. } = event {
+                    // What was just written out can be read once it is durable: then it is asked for again.
+                    stuck = if next == Some(first) { stuck + 1 } else { 0 };
+                    from = next;
+                    all.extend(messages);
+                }
+            }
+            if stuck > 0 {
+                self.land();
+                self.keep();
+                if self.life != life || self.failure.is_some() || self.full {
+                    return None;
+                }
+            }
+            if stuck > STUCK_MAX {
+                self.fail("audit", &format!("queue {queue} cannot be read at {first}"));
+                return None;
+            }
+        }
+        Some(all)
     }
 
     fn tell_at_rest(&mut self) {

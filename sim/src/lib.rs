@@ -31,6 +31,7 @@ mod dice;
 pub mod fact;
 mod faults;
 mod network;
+mod pages;
 pub mod plant;
 pub mod run;
 pub mod scenario;

@@ -10,6 +10,7 @@ use baton_sim::plant::Plant;
 use baton_sim::run::run;
 use baton_sim::scenario::Scenario;
 use baton_sim::shrink::shrink;
+use baton_sim::world::Numbers;
 
 /// After so many failures the rest would say the same.
 const FAILURES_MAX: u64 = 5;
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
         }
     };
     let started = Instant::now();
-    let (mut passed, mut failed, mut lives, mut facts) = (0_u64, 0_u64, 0, 0);
+    let (mut passed, mut failed, mut all) = (0_u64, 0_u64, Numbers::default());
+    let (mut paged, mut rewritten) = (0_u64, 0_u64);
     for seed in (options.seed..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
         if options.time.is_some_and(|time| started.elapsed() > time) || failed == FAILURES_MAX {
             break;
@@ -61,8 +63,10 @@ fn main() -> ExitCode {
         let scenario = Scenario::new(seed);
         let outcome = run(&scenario, Plant::None, options.trace);
         outcome.trace.iter().for_each(|line| println!("{line}"));
-        lives += outcome.lives;
-        facts += outcome.facts;
+        all.lives += outcome.numbers.lives;
+        all.facts += outcome.numbers.facts;
+        paged += u64::from(outcome.numbers.cold_messages > 0);
+        rewritten += u64::from(outcome.numbers.rewritten_bytes > 0);
         let Some(failure) = outcome.failure else {
             passed += 1;
             continue;
@@ -77,7 +81,8 @@ fn main() -> ExitCode {
             println!("    {line}");
         }
     }
-    println!("{lives} starts of a broker, {facts} facts checked, {:?}", started.elapsed());
+    println!("{} starts of a broker, {} facts checked, {:?}", all.lives, all.facts, started.elapsed());
+    println!("pages left the memory in {paged} worlds, segments were cleared in {rewritten}");
     println!("{passed} passed, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::plant::Plant;
 use crate::scenario::Scenario;
-use crate::world::{Failure, World};
+use crate::world::{Failure, Numbers, World};
 
 /// What came of a scenario.
 #[derive(Debug)]
@@ -16,10 +16,8 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// The disk at the end.
     pub image: BTreeMap<String, Vec<u8>>,
-    /// How often the broker was started.
-    pub lives: u64,
-    /// How many facts the checkers saw.
-    pub facts: u64,
+    /// What happened, in numbers.
+    pub numbers: Numbers,
 }
 
 /// Runs a scenario. A panic counts as a failure of the checker `panic`.
@@ -35,8 +33,7 @@ pub fn run_without(scenario: &Scenario, plant: Plant, traced: bool, checker: &st
         let mut world = World::new(scenario, plant, traced);
         world.dismiss(checker);
         let failure = world.run(scenario);
-        let (lives, facts) = world.numbers();
-        Outcome { failure, trace: world.trace().to_vec(), image: world.image(), lives, facts }
+        Outcome { failure, trace: world.trace().to_vec(), image: world.image(), numbers: world.numbers() }
     }));
     ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -49,8 +46,7 @@ pub fn run_without(scenario: &Scenario, plant: Plant, traced: bool, checker: &st
             }),
             trace: Vec::new(),
             image: BTreeMap::new(),
-            lives: 0,
-            facts: 0,
+            numbers: Numbers::default(),
         }
     })
 }

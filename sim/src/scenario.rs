@@ -54,6 +54,8 @@ pub struct Scenario {
     pub linger_ms: u64,
     /// Contents beyond this are read back from the disk, bytes.
     pub resident_bytes_max: u64,
+    /// Messages of which the index stays in memory.
+    pub index_messages_max: u64,
     /// A snapshot is due when the journal has grown by this, bytes.
     pub snapshot_bytes_min: u64,
     /// Size of the journal's segments.
@@ -68,6 +70,8 @@ impl Scenario {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed ^ 0x5eed_0000_0000_0001);
+        // In most worlds somebody sends more than is taken.
+        let deep = !dice.one_in(3);
         let mut actors: Vec<Option<Role>> = Vec::new();
         for _ in 0..3 + dice.index(6) {
             actors.push(Some(Role::any(&mut dice)));
@@ -75,6 +79,9 @@ impl Scenario {
         // Somebody sends and somebody takes, or nothing happens.
         actors[0] = Some(Role::Producer);
         actors[1] = Some(Role::Consumer);
+        if deep {
+            actors.push(Some(Role::Hoarder));
+        }
         // How rough the seed's world is: from calm to a crash every thirty steps.
         let fault_one_in = *dice.pick(&[30, 60, 120, 400, 100_000]);
         let cut_one_in = *dice.pick(&[30, 100, 400]);
@@ -96,8 +103,13 @@ impl Scenario {
             steps,
             linger_ms: *dice.pick(&[0, 5, 50]),
             resident_bytes_max: *dice.pick(&[0, 500, 128 << 20]),
+            index_messages_max: *dice.pick(&[0, 64, 400, 128 << 10]),
             snapshot_bytes_min: *dice.pick(&[2 << 10, 8 << 10, 1 << 20]),
-            segment_bytes: *dice.pick(&[8 << 10, 32 << 10, 256 << 10]),
+            segment_bytes: if deep {
+                *dice.pick(&[64 << 10, 64 << 10, 128 << 10])
+            } else {
+                *dice.pick(&[8 << 10, 32 << 10, 256 << 10])
+            },
         }
     }
 }

@@ -28,13 +28,16 @@ pub const ONCE: &str = "once";
 pub const FLEETING: &str = "fleeting";
 /// Deleted and made again by the operator.
 pub const TEMP: &str = "temp";
+/// Fills with messages that are seldom taken.
+pub const DEEP: &str = "deep";
 /// Where dead letters go.
 pub const DEAD: &str = "dead";
 /// A fanout exchange to [`PLAIN`] and [`SMALL`].
 pub const FAN: &str = "fan";
 
 /// All queues.
-pub const QUEUES: [&str; 11] = [DEAD, PLAIN, WORK, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP];
+pub const QUEUES: [&str; 12] =
+    [DEAD, DEEP, PLAIN, WORK, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP];
 
 /// Most deliveries that wait in [`SMALL`] and [`FULL`].
 const SMALL_MESSAGES_MAX: u64 = 8;
@@ -86,7 +89,7 @@ pub fn rejects_to_nowhere(queue: &str) -> bool {
 /// Whether first deliveries leave this queue in the order of its places.
 #[must_use]
 pub fn is_fifo(queue: &str) -> bool {
-    [PLAIN, SMALL, FULL, BRIEF, TEMP].contains(&queue)
+    [PLAIN, SMALL, FULL, BRIEF, TEMP, DEEP].contains(&queue)
 }
 
 /// What makes all of it, in order.

@@ -14,6 +14,7 @@ use crate::Dice;
 use crate::actors::{self, Actor};
 use crate::checkers::{self, Checker};
 use crate::fact::{Fact, Key, Serial};
+use crate::pages::Pages;
 use crate::plant::{Plant, Planted};
 use crate::scenario::{Scenario, Step};
 
@@ -33,6 +34,23 @@ pub struct Failure {
     pub what: String,
     /// The step during which it was seen; the number of steps when it was seen at the end.
     pub step: usize,
+}
+
+/// What happened in a world, in numbers.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// How often the broker was started.
+    pub lives: u64,
+    /// How many facts the checkers saw.
+    pub facts: u64,
+    /// How many pages of queues' indexes were named by states that were durable.
+    pub pages: u64,
+    /// Most messages that were in queues and not in the memory.
+    pub cold_messages: u64,
+    /// Bytes of messages that were copied so that segments could go.
+    pub rewritten_bytes: u64,
+    /// Segments that went.
+    pub segments_removed: u64,
 }
 
 /// A client, and its connection while it has one.
@@ -64,9 +82,12 @@ pub struct World {
     /// The durable state at the end of the last batch that is surely durable, and of the one in flight.
     landed: Vec<Item>,
     aloft: Option<Vec<Item>>,
+    pub(crate) pages: Pages,
     pub(crate) unread_bytes_max: usize,
     trace: Option<Vec<String>>,
-    facts: u64,
+    /// What happened until the broker last died.
+    past: Numbers,
+    numbers: Numbers,
 }
 
 impl World {
@@ -84,6 +105,7 @@ impl World {
             linger_ms: scenario.linger_ms,
             snapshot_bytes_min: scenario.snapshot_bytes_min,
             resident_bytes_max: scenario.resident_bytes_max,
+            index_messages_max: scenario.index_messages_max,
             ..Options::default()
         };
         let peers = scenario.actors.iter().enumerate().map(|(number, role)| {
@@ -107,9 +129,11 @@ impl World {
             step: 0,
             landed: Vec::new(),
             aloft: None,
+            pages: Pages::default(),
             unread_bytes_max: 0,
             trace: traced.then(Vec::new),
-            facts: 0,
+            past: Numbers::default(),
+            numbers: Numbers::default(),
         };
         world.start(true);
         world.set_up();
@@ -147,10 +171,20 @@ impl World {
         self.disk.image()
     }
 
-    /// How often the broker was started, how many facts the checkers saw.
+    /// What happened so far.
     #[must_use]
-    pub fn numbers(&self) -> (u64, u64) {
-        (self.life, self.facts)
+    pub fn numbers(&self) -> Numbers {
+        Numbers { lives: self.life, pages: self.pages.count(), ..self.numbers }
+    }
+
+    /// Looks at what the broker says of itself, which it forgets when it dies.
+    fn count(&mut self) {
+        let Some(driver) = &self.driver else { return };
+        let stats = driver.stats();
+        let cold = stats.messages.saturating_sub(stats.indexed_messages);
+        self.numbers.cold_messages = self.numbers.cold_messages.max(cold);
+        self.numbers.rewritten_bytes = self.past.rewritten_bytes + stats.rewritten_bytes;
+        self.numbers.segments_removed = self.past.segments_removed + stats.segments_removed;
     }
 
     fn take(&mut self, step: Step) {
@@ -250,6 +284,7 @@ impl World {
             self.aloft = Some(normalised(driver.state(), self.now));
         }
         self.tap();
+        self.count();
         self.bury();
     }
 
@@ -282,12 +317,14 @@ impl World {
 
     /// The batch in flight is durable.
     pub(crate) fn settle_states(&mut self) {
-        if let Some(aloft) = self.aloft.take() {
-            self.landed = aloft;
+        let Some(aloft) = self.aloft.take() else { return };
+        match self.pages.expanded(aloft) {
+            Ok(items) => self.landed = normalised(items, Time(0)),
+            Err(why) => self.fail("pages", &why),
         }
     }
 
-    fn keep(&mut self) -> bool {
+    pub(crate) fn keep(&mut self) -> bool {
         let kept = self.driver.as_mut().is_some_and(Driver::keep);
         self.bury();
         kept
@@ -318,7 +355,7 @@ impl World {
     }
 
     pub(crate) fn tell(&mut self, fact: &Fact<'_>) {
-        self.facts += 1;
+        self.numbers.facts += 1;
         if let Some(trace) = &mut self.trace {
             let mut line = format!("{fact:?}");
             line.truncate(1000);
@@ -340,11 +377,17 @@ impl World {
 
     /// The broker is back: compares what it found with what was promised.
     pub(crate) fn back(&mut self) {
+        self.past = self.numbers;
         let Some(driver) = &self.driver else { return };
-        let state = driver.state();
+        let state = match self.pages.expanded(driver.state()) {
+            Ok(state) => state,
+            Err(why) => return self.fail("pages", &why),
+        };
         let found = recovered(normalised(state.clone(), self.now));
         let landed = recovered(std::mem::take(&mut self.landed));
-        let aloft = self.aloft.take().map(recovered);
+        // What a batch that did not land wrote cannot be read: then it is not what was found either.
+        let aloft = self.aloft.take().and_then(|aloft| self.pages.expanded(aloft).ok());
+        let aloft = aloft.map(|aloft| recovered(normalised(aloft, Time(0))));
         // What its time was over for at the crash may have been forgotten since.
         let at = self.now;
         let known = if found == normalised(landed.clone(), at)

@@ -12,12 +12,14 @@ const SEEDS: u64 = 200;
 #[test]
 fn brokers_keep_their_promises_whatever_happens() {
     let seeds = std::env::var("BATON_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
-    let (mut lives, mut facts) = (0, 0);
+    let (mut lives, mut facts, mut paged, mut rewritten) = (0, 0, 0, 0);
     for seed in 0..seeds {
         let outcome = run(&Scenario::new(seed), Plant::None, false);
         assert_eq!(outcome.failure, None, "seed {seed}");
-        lives += outcome.lives;
-        facts += outcome.facts;
+        lives += outcome.numbers.lives;
+        facts += outcome.numbers.facts;
+        paged += u64::from(outcome.numbers.cold_messages > 0);
+        rewritten += u64::from(outcome.numbers.rewritten_bytes > 0);
     }
     assert!(lives > 3 * seeds, "brokers should die often, not be started {lives} times");
     assert!(facts > 200 * seeds, "much should happen, not {facts} things");

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 pub use error::{DecodeError, Defect};
 pub use item::{decode_item, encode_item};
-pub(crate) use page::decode_page;
+pub use page::decode_page;
 
 use crate::record::Record;
 use wire::Reader;

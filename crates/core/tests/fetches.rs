@@ -6,7 +6,7 @@ mod common;
 use baton_core::Record;
 use baton_model::policy::{DeadLetterPolicy, DedupPolicy, DispatchPolicy, KeyMode, KeyPolicy};
 use baton_model::request::{CatalogOp, Fetch, FetchSelect, LeaseMode, Outcome, Request};
-use baton_model::{Delivery, Name, QueuePolicy, Reply, Time, Token};
+use baton_model::{Delivery, Name, QueuePolicy, Reply, Seq, Time, Token};
 
 use common::{A, B, Broker, LINK, body, fetched};
 
@@ -205,4 +205,30 @@ fn the_window_of_deduplication_is_per_key_where_the_policy_says_so() {
         broker.publish(publish);
     }
     assert_eq!(broker.drain("q"), ["a", "b"]);
+}
+
+#[test]
+fn a_message_asked_for_by_its_place_while_it_cannot_be_read_stays_in_line_once() {
+    let mut broker = Broker::default();
+    broker.machine.set_resident_bytes_max(0);
+    broker.declare("q", QueuePolicy::default());
+    broker.send("q", "a");
+    broker.store.unreadable = true;
+    let token = broker.token();
+    let fetch = Fetch {
+        token,
+        link: LINK,
+        queue: "q".into(),
+        select: FetchSelect::Seqs(vec![Seq(1)]),
+        count_max: 1,
+        lease: LeaseMode::Linked,
+        wait_until: None,
+        label: Name::default(),
+    };
+    let events = broker.step(A, Request::Fetch(Box::new(fetch)));
+    assert!(fetched(&events, token).unwrap().deliveries.is_empty());
+    broker.store.unreadable = false;
+    let got = broker.fetch("q", 5);
+    assert_eq!(got.iter().map(body).collect::<Vec<_>>(), ["a"]);
+    assert_eq!((got[0].acquired, broker.queue("q").ready), (1, 0));
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use baton_journal::frame::ALIGN_BYTES;
 use baton_journal::{
     EachRecord, EachSnapshotRecord, Epoch, JournalError, JournalReader, Opened, Position, Recovery, TornTail,
 };
@@ -114,8 +115,14 @@ fn write_again(segment: &FoundSegment) -> Result<(), JournalError> {
         let wanted = usize::try_from(end - offset).unwrap_or(COPY_BYTES).min(COPY_BYTES);
         let part = buf.get_mut(..wanted).unwrap_or_default();
         let count = segment.file.read_at(offset, part).map_err(|e| unreadable(&segment.name, e))?;
-        let found = part.get(..count).filter(|found| !found.is_empty());
-        let found = found.ok_or_else(|| unreadable(&segment.name, ErrorKind::UnexpectedEof.into()))?;
+        let found = part.get(..count).unwrap_or_default();
+        if found.is_empty() && end - offset < ALIGN_BYTES as u64 {
+            // A write that was torn brought the last batch but not all of the padding behind it.
+            break;
+        }
+        if found.is_empty() {
+            return Err(unreadable(&segment.name, ErrorKind::UnexpectedEof.into()));
+        }
         segment.file.write_at(offset, found).map_err(|e| failed("rewriting", &segment.name, e))?;
         offset = offset.saturating_add(found.len() as u64);
     }

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use baton_journal::{Journal, JournalError, JournalErrorKind, Location, Opened, Position};
+use baton_journal_file::disk::Disk;
 use baton_journal_file::doctor::{Forecast, examine_on};
 use baton_journal_file::{Options, SEGMENT_HEADER_BYTES, SimDisk, open, open_on};
 
@@ -151,6 +152,25 @@ fn a_torn_tail_is_cut_off_reported_and_written_over() {
     drop((journal, recovery));
     let records = replay(&disk, &options()).unwrap();
     assert_eq!(records, [vec![0; 100], vec![1; 100], b"instead".to_vec()]);
+}
+
+#[test]
+fn a_last_batch_whose_padding_was_torn_off_counts() {
+    let disk = SimDisk::new(5);
+    let mut journal = try_open(&disk, &options()).unwrap().journal;
+    append(journal.as_mut(), &[7; 101]).unwrap();
+    let end = journal.end();
+    drop(journal);
+    let file = disk.open(&segment_file(Position::START)).unwrap();
+    // 101 bytes and what frames them are no multiple of 8.
+    file.set_len_bytes(SEGMENT_HEADER_BYTES + end.0 - 1).unwrap();
+    for _ in 0..2 {
+        let Opened { mut journal, recovery } = try_open(&disk, &options()).unwrap();
+        assert_eq!((recovery.end(), recovery.torn_tail()), (journal.end(), None));
+        append(journal.as_mut(), b"more").unwrap();
+    }
+    assert!(examine_on(&disk).unwrap().is_sound());
+    assert_eq!(replay(&disk, &options()).unwrap(), [vec![7; 101], b"more".to_vec(), b"more".to_vec()]);
 }
 
 #[test]

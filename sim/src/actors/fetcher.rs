@@ -8,7 +8,7 @@ use super::World;
 use super::consumer::any_outcome;
 use super::neutral::{Ask, Brain};
 use crate::Dice;
-use crate::topology::{BRIEF, DEAD, FLEETING, FULL, KEYS, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
+use crate::topology::{BRIEF, DEAD, DEEP, FLEETING, FULL, KEYS, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
 
 /// What it holds, whatever happened to its connection.
 #[derive(Debug, Default)]
@@ -20,8 +20,9 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     fn fetch(&mut self, dice: &mut Dice, world: &World<'_>, ask: &mut Ask) {
-        let queue = *dice
-            .pick(&[PLAIN, PLAIN, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD]);
+        let queue = *dice.pick(&[
+            PLAIN, PLAIN, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD, DEEP, DEEP,
+        ]);
         let lease = match queue {
             ONCE => LeaseMode::Settled,
             _ if dice.one_in(5) => LeaseMode::Linked,
@@ -41,7 +42,7 @@ impl Fetcher {
             link: LinkId(1),
             queue: queue.into(),
             select,
-            count_max: 1 + dice.below(5) as u32,
+            count_max: 1 + dice.below(if queue == DEEP { 150 } else { 5 }) as u32,
             lease,
             wait_until,
             label: "fetcher".into(),

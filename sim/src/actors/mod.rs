@@ -4,12 +4,14 @@
 //! ```text
 //! producer    publishes with confirms          fetcher      timed leases, kept over cuts and restarts
 //! consumer    windows, all settlements         transactor   groups of settlements and publishes
+//! hoarder     sends bursts that nobody waits for
 //! operator    purges, deletes, moves, edits    amqp         AMQP 0-9-1 bytes through the real session
 //! ```
 
 mod amqp;
 mod consumer;
 mod fetcher;
+mod hoarder;
 mod neutral;
 mod operator;
 mod producer;
@@ -31,6 +33,7 @@ pub enum Role {
     Transactor,
     Operator,
     Amqp,
+    Hoarder,
 }
 
 impl Role {
@@ -48,6 +51,7 @@ impl Role {
             Self::Fetcher => Box::new(neutral::Neutral::new(fetcher::Fetcher::default())),
             Self::Transactor => Box::new(neutral::Neutral::new(transactor::Transactor::default())),
             Self::Operator => Box::new(neutral::Neutral::new(operator::Operator::default())),
+            Self::Hoarder => Box::new(neutral::Neutral::new(hoarder::Hoarder)),
             Self::Amqp => Box::new(amqp::Client::new(number)),
         }
     }

@@ -8,7 +8,7 @@ use super::World;
 use super::neutral::{Ask, Brain};
 use crate::Dice;
 use crate::fact::{body, serial};
-use crate::topology::{self, DEAD, PLAIN, TEMP, WORK};
+use crate::topology::{self, DEAD, DEEP, PLAIN, TEMP, WORK};
 
 /// The last page it saw of each queue.
 #[derive(Debug, Default)]
@@ -23,12 +23,12 @@ impl Operator {
     }
 
     fn browse(&mut self, dice: &mut Dice, ask: &mut Ask) {
-        let queue = *dice.pick(&[PLAIN, WORK, DEAD, DEAD]);
+        let queue = *dice.pick(&[PLAIN, WORK, DEAD, DEAD, DEEP]);
         let token = ask.token();
         self.asked.push((token, queue));
         let op = InspectOp::Browse {
             queue: queue.into(),
-            from: Seq(0),
+            from: Seq(if queue == DEEP { dice.below(700) } else { 0 }),
             count_max: 5,
             states: Vec::new(),
             headers: Default::default(),
@@ -62,7 +62,7 @@ impl Brain for Operator {
     fn act(&mut self, dice: &mut Dice, _world: &mut World<'_>, ask: &mut Ask) {
         match dice.below(30) {
             0 => {
-                let name = (*dice.pick(&[PLAIN, TEMP])).into();
+                let name = (*dice.pick(&[PLAIN, TEMP, DEEP])).into();
                 Self::catalog(ask, CatalogOp::PurgeQueue { name });
             }
             1 => {

@@ -1,4 +1,5 @@
-//! Answers on one connection come in the order of the questions, for publishes, and none comes twice.
+//! Answers on one connection come in the order of the questions, for publishes that asked for one, and none comes twice. (A publish that
+//! asked for none may be kept waiting while others are refused; that it was refused itself is told when it is.)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use crate::fact::{Fact, Key};
 
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// The place of each publish among all that was asked, and of the last one that was answered.
+    /// The place of each confirmed publish among all that was asked, and of the last one that was answered.
     asked: BTreeMap<(Key, Token), u64>,
     published: BTreeMap<Key, u64>,
     count: u64,
@@ -25,7 +26,9 @@ impl Checker for Answers {
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Asked { by, request, .. } = fact {
             for request in flat(request) {
-                if let Request::Publish(publish) = request {
+                if let Request::Publish(publish) = request
+                    && publish.confirm
+                {
                     self.count += 1;
                     self.asked.insert((*by, publish.token), self.count);
                 }
@@ -34,9 +37,9 @@ impl Checker for Answers {
         let Fact::Told { to, event, .. } = fact else { return Ok(()) };
         let token = match event {
             Event::Published { token, outcome } => {
-                let place = self.asked.get(&(*to, *token)).copied().unwrap_or(0);
-                let last = self.published.insert(*to, place);
-                if last.is_some_and(|last| last >= place) {
+                let place = self.asked.get(&(*to, *token)).copied();
+                let last = place.and_then(|place| self.published.insert(*to, place));
+                if last.is_some_and(|last| Some(last) >= place) {
                     return Err(format!("connection {to:x}: publish {token} is answered behind a later one"));
                 }
                 if matches!(outcome, PublishOutcome::Refused(refusal) if refusal.text.is_empty()) {

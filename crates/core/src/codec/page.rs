@@ -78,7 +78,7 @@ pub(super) fn take_page_written(input: &mut Reader<'_>) -> Result<(Record, Conte
 ///
 /// # Errors
 /// The first thing that is wrong, with its offset; a checksum that does not match first of all.
-pub(crate) fn decode_page(bytes: &[u8]) -> Result<Vec<EntryItem>, DecodeError> {
+pub fn decode_page(bytes: &[u8]) -> Result<Vec<EntryItem>, DecodeError> {
     page_of(bytes).map(|(_, _, entries)| entries)
 }
 

@@ -162,6 +162,7 @@ impl Machine {
         };
         let Some(lease) = self.lease_of(now, queue, consumer) else { return false };
         let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else {
+            self.put_back(queue, seq);
             round.after = Some(turn);
             return false;
         };
@@ -183,8 +184,8 @@ impl Machine {
         true
     }
 
-    /// Reads a message that was taken out of the index for somebody. `None`: it cannot be read now; it is put back, and the
-    /// next dispatch tries again.
+    /// Reads a message that is to be handed to somebody. `None`: it cannot be read now, and the next dispatch looks again;
+    /// who took it out of the index puts it back.
     pub(super) fn prepare(
         &mut self,
         queue: QueueId,
@@ -193,21 +194,22 @@ impl Machine {
         lease: Lease,
         cx: &mut Context<'_>,
     ) -> Option<Handover> {
-        let (durable, priority, key, state) = self
-            .state
-            .entry(queue, seq)
-            .map(|entry| (entry.durable, entry.priority, entry.key, entry.state))?;
+        let durable = self.state.entry(queue, seq)?.durable;
         if let Some(message) = self.message(queue, seq, cx) {
             return Some(Handover { seq, message, consumer, lease, durable });
         }
-        if let Some(queue) = self.state.queue_mut(queue)
-            && key == NONE
-            && state == MessageState::Ready
-        {
-            queue.index.ready.insert(priority, seq);
-        }
         self.unread.push(queue);
         None
+    }
+
+    /// Undoes what [`Machine::take_next`] did to the index.
+    pub(super) fn put_back(&mut self, queue: QueueId, seq: Seq) {
+        let Some(queue) = self.state.queue_mut(queue) else { return };
+        let place = queue.entries.get(seq).map(|entry| (entry.key, entry.priority));
+        // A key offers its next message by what is in flight: nothing was taken out.
+        if let Some((NONE, priority)) = place {
+            queue.index.ready.insert(priority, seq);
+        }
     }
 
     fn leave_line(&mut self, queue: QueueId, consumer: u32) {

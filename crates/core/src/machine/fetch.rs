@@ -36,7 +36,10 @@ impl Machine {
                 break;
             }
             let Some((seq, key)) = self.take_next(now, queue, consumer, cx) else { break };
-            let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else { break };
+            let Some(handover) = self.prepare(queue, seq, consumer, lease, cx) else {
+                self.put_back(queue, seq);
+                break;
+            };
             planned.push(handover);
             let Some(key) = key else { continue };
             // One fetch may take several messages of a key, although one of it is in flight: its own.
