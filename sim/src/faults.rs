@@ -142,11 +142,13 @@ impl World {
         if self.full || self.planned.is_some() || self.sync_may_fail || !self.rest() {
             return;
         }
-        self.settle_states();
         let Some(driver) = self.driver.take() else { return };
+        // Also what lingers becomes durable now.
+        let state = driver.state();
         if let Err(error) = driver.shutdown(self.now) {
             return self.fail("the partition", &format!("it did not shut down: {error}"));
         }
+        self.all_landed(state);
         self.tap();
         self.tell(&Fact::Died);
         self.lose_connections();

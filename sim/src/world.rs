@@ -315,6 +315,12 @@ impl World {
         }
     }
 
+    /// Everything is durable, and this is the state.
+    pub(crate) fn all_landed(&mut self, state: Vec<Item>) {
+        self.aloft = Some(normalised(state, self.now));
+        self.settle_states();
+    }
+
     /// The batch in flight is durable.
     pub(crate) fn settle_states(&mut self) {
         let Some(aloft) = self.aloft.take() else { return };
