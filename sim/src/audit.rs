@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use baton_engine::Port;
-use baton_model::event::Browsed;
+use baton_model::event::{Browsed, QueueInfo};
 use baton_model::request::{CatalogOp, Fetch, FetchSelect, InspectOp, LeaseMode, MessageState};
 use baton_model::{Event, LinkId, Reply, Request, Seq, Token};
 
@@ -15,21 +15,43 @@ use crate::world::World;
 
 /// Longer than every lease, delay and time to live, milliseconds.
 const LONG_MS: u64 = 120_000;
+/// How often everything is looked at before it is taken for a bug that it changes meanwhile.
+const LOOKS_MAX: usize = 5;
 /// How often a page may be asked for in vain: a batch is in flight, the next one has it.
 const STUCK_MAX: u32 = 20;
 
 impl World {
     /// Looks at everything at one moment at rest.
     pub(crate) fn audit(&mut self) -> bool {
-        if !self.rest() {
-            return false;
+        for _ in 0..LOOKS_MAX {
+            if !self.rest() {
+                return false;
+            }
+            let before = self.messages();
+            let Some(queues) = self.look() else { return false };
+            // What could be read at last may have been due for long: then this was not one moment.
+            if self.messages() == before {
+                let at = self.now;
+                self.tell(&Fact::Audit { at, queues: &queues });
+                self.tell_at_rest();
+                return self.failure.is_none();
+            }
         }
+        self.fail("audit", "the number of messages changes though nobody does anything");
+        false
+    }
+
+    fn messages(&self) -> u64 {
+        self.driver.as_ref().map_or(0, |driver| driver.stats().messages)
+    }
+
+    /// All queues and what is in them. `None`: the broker died meanwhile, or does not answer.
+    fn look(&mut self) -> Option<Vec<Audited>> {
         let mut requests =
             vec![Request::Open { token: Token(1), namespace: "/".into(), label: "auditor".into() }];
         let all = CatalogOp::Queues { after: None, prefix: "".into(), count_max: 1_000 };
         requests.push(Request::Catalog { token: Token(2), op: Box::new(all) });
-        let Some(driver) = &mut self.driver else { return false };
-        let port = driver.connect();
+        let port = self.driver.as_mut()?.connect();
         port.submit(&mut requests, 100);
         self.turn();
         let mut events = Vec::new();
@@ -41,20 +63,16 @@ impl World {
         let mut infos = infos.unwrap_or_default();
         let mut pages = BTreeMap::new();
         for queue in topology::QUEUES {
-            let Some(messages) = self.browse_all(&port, queue) else { return false };
-            pages.insert(queue, messages);
+            pages.insert(queue, self.browse_all(&port, queue)?);
         }
         drop(port);
         self.turn();
         self.plant.audited(&mut infos);
-        let queues: Vec<Audited> = infos
-            .into_iter()
-            .map(|info| Audited { messages: pages.remove(info.name.as_str()).unwrap_or_default(), info })
-            .collect();
-        let at = self.now;
-        self.tell(&Fact::Audit { at, queues: &queues });
-        self.tell_at_rest();
-        self.failure.is_none()
+        let audited = |info: QueueInfo| Audited {
+            messages: pages.remove(info.name.as_str()).unwrap_or_default(),
+            info,
+        };
+        Some(infos.into_iter().map(audited).collect())
     }
 
     /// All messages of a queue, page by page. `None`: the broker died meanwhile, or does not answer.

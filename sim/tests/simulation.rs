@@ -7,22 +7,51 @@ use baton_sim::run::run;
 use baton_sim::scenario::Scenario;
 
 /// Seeds of every run of the tests.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 1_000;
+
+/// What many worlds came to together.
+#[derive(Default)]
+struct Sum {
+    lives: u64,
+    facts: u64,
+    /// Worlds in which pages of an index left the memory.
+    paged: u64,
+    /// Worlds in which messages were copied so that segments could go.
+    rewritten: u64,
+}
+
+/// Runs every `stride`-th seed below `seeds` from `first` on.
+fn run_some(first: u64, seeds: u64, stride: usize) -> Sum {
+    let mut sum = Sum::default();
+    for seed in (first..seeds).step_by(stride) {
+        let outcome = run(&Scenario::new(seed), Plant::None, false);
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        sum.lives += outcome.numbers.lives;
+        sum.facts += outcome.numbers.facts;
+        sum.paged += u64::from(outcome.numbers.cold_messages > 0);
+        sum.rewritten += u64::from(outcome.numbers.rewritten_bytes > 0);
+    }
+    sum
+}
 
 #[test]
 fn brokers_keep_their_promises_whatever_happens() {
     let seeds = std::env::var("BATON_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
-    let (mut lives, mut facts, mut paged, mut rewritten) = (0, 0, 0, 0);
-    for seed in 0..seeds {
-        let outcome = run(&Scenario::new(seed), Plant::None, false);
-        assert_eq!(outcome.failure, None, "seed {seed}");
-        lives += outcome.numbers.lives;
-        facts += outcome.numbers.facts;
-        paged += u64::from(outcome.numbers.cold_messages > 0);
-        rewritten += u64::from(outcome.numbers.rewritten_bytes > 0);
-    }
-    assert!(lives > 3 * seeds, "brokers should die often, not be started {lives} times");
-    assert!(facts > 200 * seeds, "much should happen, not {facts} things");
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let sum = std::thread::scope(|scope| {
+        let parts: Vec<_> =
+            (0..threads as u64).map(|first| scope.spawn(move || run_some(first, seeds, threads))).collect();
+        parts.into_iter().map(|part| part.join().unwrap()).fold(Sum::default(), |a, b| Sum {
+            lives: a.lives + b.lives,
+            facts: a.facts + b.facts,
+            paged: a.paged + b.paged,
+            rewritten: a.rewritten + b.rewritten,
+        })
+    });
+    assert!(sum.lives > 3 * seeds, "brokers should die often, not be started {} times", sum.lives);
+    assert!(sum.facts > 200 * seeds, "much should happen, not {} things", sum.facts);
+    assert!(sum.paged > seeds / 5, "queues should be deep often, not in {} worlds", sum.paged);
+    assert!(sum.rewritten > seeds / 10, "segments should be cleared often, not in {}", sum.rewritten);
 }
 
 #[test]

@@ -138,14 +138,11 @@ impl State {
         Ok(())
     }
 
-    /// Drops all messages of a cold page without reading it, if `first` to `last` are all of them and none has a key.
-    pub(crate) fn remove_cold(&mut self, queue: QueueId, number: u64, places: std::ops::Range<u64>) -> bool {
+    /// Drops all messages of a cold page without reading it, if `places` (by their bits) are all of them and none has a key.
+    pub(crate) fn remove_cold(&mut self, queue: QueueId, number: u64, places: u128) -> bool {
         let Some(found) = self.queues.get_mut(&queue) else { return false };
         let Some(Slot::Cold(cold)) = found.entries.page(number) else { return false };
-        let inside = |slot: u32| places.contains(&(number * PAGE + u64::from(slot)));
-        let present = cold.summary.present;
-        let whole = inside(present.trailing_zeros()) && inside(127 - present.leading_zeros());
-        if !whole || cold.summary.keyed {
+        if cold.summary.present & !places != 0 || cold.summary.keyed {
             return false;
         }
         let Some(cold) = found.entries.remove_cold(number) else { return false };

@@ -14,7 +14,7 @@ use crate::context::{Held, Load, Stored};
 use crate::paging::Unreadable;
 use crate::queue::entries::{PAGE, page_of};
 use crate::queue::keys::Keys;
-use crate::queue::page::{Cold, Summary};
+use crate::queue::page::{Cold, Summary, places};
 use crate::queue::{Entry, NEVER, NONE, Queue};
 use crate::record::{Enqueued, Leased, Moved, Place, Record, Released, Runs};
 use crate::routing::{Exchange, Namespace};
@@ -338,17 +338,19 @@ impl State {
 
     /// Takes messages out for good; whole cold pages of them without reading those.
     fn removed(&mut self, queue: QueueId, seqs: &Runs, load: &mut dyn Load) -> Result<(), Unreadable> {
-        for (first, count) in seqs.runs() {
-            let end = first.0.saturating_add(u64::from(*count));
-            let mut seq = first.0;
-            while seq < end {
-                let page_end = (seq / PAGE + 1).saturating_mul(PAGE).min(end);
-                if !self.remove_cold(queue, seq / PAGE, seq..page_end) {
-                    for seq in (seq..page_end).map(Seq) {
-                        self.remove(queue, seq, load)?;
-                    }
-                }
-                seq = page_end;
+        let mut seqs = seqs.iter().peekable();
+        while let Some(first) = seqs.next() {
+            // All of one page at once: only together may they be the whole of it.
+            let page = page_of(first);
+            let mut bits = 1_u128 << (first.0 % PAGE);
+            while let Some(seq) = seqs.next_if(|seq| page_of(*seq) == page) {
+                bits |= 1 << (seq.0 % PAGE);
+            }
+            if self.remove_cold(queue, page, bits) {
+                continue;
+            }
+            for seq in places(bits, page) {
+                self.remove(queue, seq, load)?;
             }
         }
         Ok(())

@@ -148,6 +148,22 @@ fn a_deep_queue_is_purged_and_deleted_without_being_read() {
 }
 
 #[test]
+fn a_deep_queue_with_holes_is_purged_without_being_read() {
+    let mut broker = deep(QueuePolicy::default(), 100);
+    // The page goes to disk as soon as it is full, with what is left of it.
+    let got = broker.fetch("q", 100);
+    broker.settle(&got[40..60], Outcome::Complete);
+    let rest: Vec<_> = got[..40].iter().chain(&got[60..]).cloned().collect();
+    broker.settle(&rest, Outcome::Release { delay_ms: None, failed: false });
+    broker.send_all("q", (0..1_000).map(|i| format!("n{i}")));
+    assert!(broker.machine.sizes().indexed < 500, "{:?}", broker.machine.sizes());
+    broker.store.unreadable = true;
+    let purged = broker.catalog(A, CatalogOp::PurgeQueue { name: "q".into() });
+    assert!(matches!(purged, Ok(Reply::Count(1_080))), "{purged:?}");
+    assert_eq!(broker.queue("q").bytes, 0);
+}
+
+#[test]
 fn keys_and_priorities_work_from_disk() {
     let keys = KeyPolicy { mode: KeyMode::Ordered, ..KeyPolicy::default() };
     for by_snapshot in [true, false] {

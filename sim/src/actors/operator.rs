@@ -57,6 +57,8 @@ impl Operator {
 impl Brain for Operator {
     fn connect(&mut self) {
         self.asked.clear();
+        // After a crash another message may stand where one was that did not outlive it: nobody acts on a page from before.
+        self.seen.clear();
     }
 
     fn act(&mut self, dice: &mut Dice, _world: &mut World<'_>, ask: &mut Ask) {

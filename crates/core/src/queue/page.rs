@@ -166,8 +166,14 @@ impl Summary {
     }
 }
 
-fn places(bits: u128, number: u64) -> impl Iterator<Item = Seq> {
-    (0..PAGE).filter(move |slot| bits >> slot & 1 == 1).map(move |slot| Seq(number * PAGE + slot))
+/// The places of a page that are set in `bits`, in order.
+pub(crate) fn places(bits: u128, number: u64) -> impl Iterator<Item = Seq> {
+    let mut left = bits;
+    std::iter::from_fn(move || {
+        let slot = (left != 0).then(|| u64::from(left.trailing_zeros()))?;
+        left &= left - 1;
+        Some(Seq(number * PAGE + slot))
+    })
 }
 
 /// Sizes of an entry's content, as queues count.
