@@ -3,18 +3,22 @@
 
 use std::collections::BTreeMap;
 
+use baton_core::STRETCH_BYTES;
 use baton_engine::Port;
 use baton_model::event::{Browsed, QueueInfo};
 use baton_model::request::{CatalogOp, Fetch, FetchSelect, InspectOp, LeaseMode, MessageState};
 use baton_model::{Event, LinkId, Reply, Request, Seq, Token};
 
 use crate::Dice;
-use crate::fact::{Audited, Fact};
+use crate::fact::{Audited, Fact, Usage};
 use crate::topology;
 use crate::world::World;
 
 /// Longer than every lease, delay and time to live, milliseconds.
 const LONG_MS: u64 = 120_000;
+/// How long the broker has for its housekeeping at the end: longer than it leaves a segment alone that it could not clear.
+const IDLE_ROUNDS: u64 = 150;
+const IDLE_ROUND_MS: u64 = 100;
 /// How often everything is looked at before it is taken for a bug that it changes meanwhile.
 const LOOKS_MAX: usize = 5;
 /// How often a page may be asked for in vain: a batch is in flight, the next one has it.
@@ -188,7 +192,48 @@ impl World {
                 return;
             }
         }
-        self.drain();
+        if self.idle() {
+            self.drain();
+        }
+    }
+
+    /// Lets housekeeping come to its end, and tells what the broker takes then. False: something changed meanwhile, or broke.
+    fn idle(&mut self) -> bool {
+        let before = self.messages();
+        for _ in 0..IDLE_ROUNDS {
+            self.now = self.now.after_ms(IDLE_ROUND_MS);
+            self.turn();
+            self.land();
+            self.keep();
+        }
+        let Some(driver) = &self.driver else { return false };
+        let stats = driver.stats();
+        let stretch = stats.journal_end / STRETCH_BYTES;
+        let files = self.disk.image();
+        // By their names: each one's end is where the next begins.
+        let segments: Vec<(u64, u64)> = files
+            .iter()
+            .filter_map(|(name, file)| Some((name.strip_suffix(".seg")?.parse().ok()?, file.len() as u64)))
+            .collect();
+        let settled = segments.windows(2).filter(|pair| {
+            let (base, end) = (pair[0].0, pair[1].0);
+            end.div_ceil(STRETCH_BYTES) <= stretch && end - base >= STRETCH_BYTES
+        });
+        let usage = Usage {
+            indexed_messages: stats.indexed_messages,
+            index_messages_max: self.options.index_messages_max,
+            resident_bytes: stats.resident_bytes,
+            resident_bytes_max: self.options.resident_bytes_max,
+            live_bytes: stats.live_bytes,
+            snapshot_bytes_min: self.options.snapshot_bytes_min,
+            segments: settled.clone().count() as u64,
+            disk_bytes: settled.map(|pair| pair[0].1).sum(),
+            segment_bytes: segments.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default(),
+        };
+        if self.failure.is_none() && before == self.messages() {
+            self.tell(&Fact::Idle { usage });
+        }
+        self.failure.is_none()
     }
 
     /// Takes out everything: what waits must be handed out, and nothing may be left.

@@ -20,6 +20,30 @@ pub struct Audited {
     pub messages: Vec<Browsed>,
 }
 
+/// What a broker takes, as far as it says so, and as its disk shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Messages whose index is in memory.
+    pub indexed_messages: u64,
+    /// As many as may be.
+    pub index_messages_max: u64,
+    /// Bytes of contents in memory.
+    pub resident_bytes: u64,
+    /// As many as may be.
+    pub resident_bytes_max: u64,
+    /// Bytes of the journal that are in use.
+    pub live_bytes: u64,
+    /// A snapshot is due when the journal has grown by so much.
+    pub snapshot_bytes_min: u64,
+    /// Files of segments, without those that share a stretch of positions with the journal's end (nothing there is given up) and
+    /// those shorter than a stretch (what is alive in their neighbours counts for them).
+    pub segments: u64,
+    /// Bytes of them.
+    pub disk_bytes: u64,
+    /// Of the longest one of them.
+    pub segment_bytes: u64,
+}
+
 /// One fact.
 #[derive(Debug)]
 pub enum Fact<'a> {
@@ -81,6 +105,11 @@ pub enum Fact<'a> {
         connections_open: u64,
         /// Deliveries that left and were not taken, bytes, at most of any connection since the last rest.
         unread_bytes_max: usize,
+    },
+    /// For long nothing was asked, nothing was due, and everything was in order: the state is that of the last audit.
+    Idle {
+        /// What the broker takes.
+        usage: Usage,
     },
 }
 

@@ -114,7 +114,7 @@ impl World {
             let opened = self.plant.open(Arc::new(self.disk.clone()), &self.files);
             let started = opened.map_err(|error| error.to_string()).and_then(|opened| {
                 self.pages.opened(opened.journal.reader());
-                Driver::start(opened, self.now, self.options.clone()).map_err(|e| e.to_string())
+                Driver::start(opened, self.now, self.plant.options(&self.options)).map_err(|e| e.to_string())
             });
             if self.disk.is_dark() {
                 drop(started);

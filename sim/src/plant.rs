@@ -1,6 +1,8 @@
 //! Bugs planted on purpose, from outside the broker: wrappers around its disk and journal, and hands in its mail. A test
 //! proves that each is caught by the checker that is there for it.
 
+mod space;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use baton_model::{Event, Fence, QueueId};
 
 use crate::Dice;
 use crate::fact::Key;
+use space::WastefulJournal;
 
 /// What is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +45,16 @@ pub enum Plant {
     ForgetFences,
     /// A queue has one message more than is in it.
     Miscount,
+    /// Places of pages of indexes are given up though they are in use: some cannot be read any more.
+    LosePage,
+    /// A segment goes with everything that is alive in it.
+    RemoveLive,
+    /// That messages were copied is forgotten when the journal is replayed: they are looked for where they were.
+    LoseCopy,
+    /// Segments are said to be removed, and stay.
+    KeepSegments,
+    /// No page of an index leaves the memory.
+    KeepPages,
 }
 
 /// A planted bug at work.
@@ -71,11 +84,23 @@ impl Planted {
             Plant::ReleaseEarly => {
                 Opened { journal: Box::new(EarlyJournal { journal, held: None, failed: None }), recovery }
             }
-            Plant::ForgetLease | Plant::LoseAck | Plant::LoseMessage => {
+            Plant::ForgetLease | Plant::LoseAck | Plant::LoseMessage | Plant::LoseCopy => {
                 Opened { journal, recovery: Box::new(Forgetful { recovery, plant: self.plant }) }
             }
+            Plant::LosePage | Plant::RemoveLive | Plant::KeepSegments => Opened {
+                journal: Box::new(WastefulJournal { journal, plant: self.plant, kept: Arc::default() }),
+                recovery,
+            },
             _ => Opened { journal, recovery },
         })
+    }
+
+    pub(crate) fn options(&self, options: &baton_engine::Options) -> baton_engine::Options {
+        let mut options = options.clone();
+        if self.plant == Plant::KeepPages {
+            options.index_messages_max = u64::MAX;
+        }
+        options
     }
 
     pub(crate) fn tapped(&mut self, mail: &mut Mail) {
@@ -255,7 +280,7 @@ impl Journal for EarlyJournal {
     }
 }
 
-/// [`Plant::ForgetLease`], [`Plant::LoseAck`], [`Plant::LoseMessage`].
+/// [`Plant::ForgetLease`], [`Plant::LoseAck`], [`Plant::LoseMessage`], [`Plant::LoseCopy`].
 struct Forgetful {
     recovery: Box<dyn Recovery>,
     plant: Plant,
@@ -281,6 +306,7 @@ impl Recovery for Forgetful {
             let forgotten = match codec::decode(payload) {
                 Ok((Record::Leased(leased), _)) => plant == Plant::ForgetLease && !leased.linked,
                 Ok((Record::Removed { reason: Removal::Completed, .. }, _)) => plant == Plant::LoseAck,
+                Ok((Record::Copied { .. }, _)) => plant == Plant::LoseCopy,
                 Ok((Record::Enqueued(_), _)) => {
                     count += 1;
                     plant == Plant::LoseMessage && count.is_multiple_of(7)

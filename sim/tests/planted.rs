@@ -14,8 +14,13 @@ const SEEDS_MAX: u64 = 150;
 /// Runs seeds until all of `checkers` have seen the bug. `durable`, which compares whole states, sees most bugs of recovery
 /// first: the others must do without it.
 fn is_seen(plant: Plant, checkers: &[&str]) {
+    is_seen_from(0, plant, checkers);
+}
+
+/// As [`is_seen`], from a seed on.
+fn is_seen_from(first: u64, plant: Plant, checkers: &[&str]) {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-    for seed in 0..SEEDS_MAX {
+    for seed in first..first + SEEDS_MAX {
         for without in ["", "durable"] {
             if let Some(failure) = run_without(&Scenario::new(seed), plant, false, without).failure {
                 seen.entry(failure.checker).or_insert(seed);
@@ -71,6 +76,33 @@ fn fencing_numbers_that_begin_again() {
 #[test]
 fn queues_that_count_wrong() {
     is_seen(Plant::Miscount, &["counters"]);
+}
+
+#[test]
+fn pages_of_indexes_whose_place_was_given_up() {
+    is_seen(Plant::LosePage, &["pages"]);
+}
+
+#[test]
+fn segments_removed_with_what_is_alive_in_them() {
+    // The audit comes to a message that cannot be read any more.
+    is_seen(Plant::RemoveLive, &["audit"]);
+}
+
+#[test]
+fn copies_forgotten_in_recovery() {
+    is_seen(Plant::LoseCopy, &["durable", "audit"]);
+}
+
+#[test]
+fn dead_segments_that_stay() {
+    // It takes a world in which much was written and little is left.
+    is_seen_from(450, Plant::KeepSegments, &["budgets"]);
+}
+
+#[test]
+fn indexes_that_stay_in_memory() {
+    is_seen(Plant::KeepPages, &["budgets"]);
 }
 
 #[test]

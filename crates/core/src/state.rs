@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) cold_messages: u64,
     /// Pages behind which a new one was begun, since last asked: they are as full as they get.
     pub(crate) closed: Vec<(QueueId, u64)>,
+    /// Messages that left, or came back from whom they were leased to, since last asked: what they kept in memory may leave it.
+    pub(crate) loosened: u64,
     /// The content of the next `Enqueued`, if it is there already: it was just made, or the message is in other queues.
     sharing: Option<ContentIndex>,
 }
@@ -65,6 +67,7 @@ impl State {
             restored: HashMap::default(),
             cold_messages: 0,
             closed: Vec::new(),
+            loosened: 0,
             sharing: None,
         }
     }
@@ -360,6 +363,7 @@ impl State {
         let until = released.deliver_at.map_or(NEVER, |at| at.0);
         let state = if until == NEVER { MessageState::Ready } else { MessageState::Scheduled };
         let mut back = released.back;
+        self.loosened += released.seqs.count();
         for seq in released.seqs.iter() {
             let change = |entry: &mut Entry| {
                 entry.failed = entry.failed.saturating_add(u32::from(released.failed));
@@ -462,6 +466,7 @@ impl State {
         let Some(content) = queue.entries.get(seq).map(|entry| entry.content) else { return Ok(()) };
         queue.remove(seq, self.contents.size(content));
         self.contents.release(content);
+        self.loosened += 1;
         Ok(())
     }
 }

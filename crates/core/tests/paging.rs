@@ -164,6 +164,30 @@ fn a_deep_queue_with_holes_is_purged_without_being_read() {
 }
 
 #[test]
+fn what_was_leased_leaves_the_memory_when_it_comes_back() {
+    let mut broker = deep(QueuePolicy::default(), 3_000);
+    let got = broker.fetch("q", 2_000);
+    assert!(broker.machine.sizes().indexed >= 2_000, "{:?}", broker.machine.sizes());
+    broker.settle(&got, Outcome::Release { delay_ms: None, failed: false });
+    (0..10).for_each(|_| drop(broker.run(|_, _, _| ())));
+    assert!(broker.machine.sizes().indexed < 900, "{:?}", broker.machine.sizes());
+    assert_eq!(drain_all(&mut broker, "q"), texts(0..3_000));
+}
+
+#[test]
+fn browsing_waits_at_a_message_that_cannot_be_read_now() {
+    let mut broker = Broker::default();
+    broker.declare("q", QueuePolicy::default());
+    broker.send("q", "a");
+    broker.machine.set_resident_bytes_max(0);
+    broker.send("q", "b");
+    broker.store.unreadable = true;
+    assert_eq!(browse(&mut broker, 0, 10), (vec!["a".to_owned()], Some(Seq(2))));
+    broker.store.unreadable = false;
+    assert_eq!(browse(&mut broker, 2, 10), (vec!["b".to_owned()], None));
+}
+
+#[test]
 fn keys_and_priorities_work_from_disk() {
     let keys = KeyPolicy { mode: KeyMode::Ordered, ..KeyPolicy::default() };
     for by_snapshot in [true, false] {

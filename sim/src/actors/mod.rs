@@ -51,7 +51,7 @@ impl Role {
             Self::Fetcher => Box::new(neutral::Neutral::new(fetcher::Fetcher::default())),
             Self::Transactor => Box::new(neutral::Neutral::new(transactor::Transactor::default())),
             Self::Operator => Box::new(neutral::Neutral::new(operator::Operator::default())),
-            Self::Hoarder => Box::new(neutral::Neutral::new(hoarder::Hoarder)),
+            Self::Hoarder => Box::new(neutral::Neutral::new(hoarder::Hoarder { brief: number % 2 == 1 })),
             Self::Amqp => Box::new(amqp::Client::new(number)),
         }
     }

@@ -7,11 +7,12 @@
 //! settled     nothing completed comes back           counters   what a queue says of itself is what is in it
 //! one_lease   no two live leases on one message      durable    what recovery finds was, or may have been, durable
 //! order       queues and keys in order               bounded    windows, outboxes, nothing left behind
-//! answers     answers in order, each once
+//! answers     answers in order, each once            budgets    memory and disk follow what is there
 //! ```
 
 mod answers;
 mod bounded;
+mod budgets;
 mod counters;
 mod durable;
 mod fences;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(answers::Answers::default()),
         Box::new(counters::Counters),
         Box::new(bounded::Bounded::default()),
+        Box::new(budgets::Budgets::default()),
     ]
 }
 

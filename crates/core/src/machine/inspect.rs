@@ -128,8 +128,11 @@ impl Machine {
                 if !states.is_empty() && !states.contains(&entry.state) {
                     continue;
                 }
-                let message = self.state.contents.get(entry.content).message(cx.store);
-                if let Some(message) = message.filter(|m| has_all(m.envelope().headers(), headers)) {
+                let Some(message) = self.state.contents.get(entry.content).message(cx.store) else {
+                    // It was just copied, and the copy is not durable yet: the cursor stays at it.
+                    return Reply::Browsed { messages, next: Some(seq) };
+                };
+                if has_all(message.envelope().headers(), headers) {
                     messages.push(self.browsed(id, seq, entry, message));
                 }
             }

@@ -20,6 +20,10 @@ const MESSAGES_MAX_DEFAULT: u64 = 128 * 1024;
 const DEEP_MESSAGES: u64 = 4 * 1024;
 /// Pages that one sweep looks at between two batches of requests: about a millisecond of work.
 const SWEEP_PAGES: usize = 64;
+/// After a sweep that did not make room the next one begins when there are so many messages more, as a part of all;
+const SWEEP_GROWTH_PART: u64 = 8;
+/// or when so many have left or come back, as a part of all: about each eighth page may be free to go.
+const SWEEP_LOOSENED_PART: u64 = 1024;
 /// A sweep leaves so many pages at the head of each queue: they are wanted next.
 const SWEEP_KEEPS: u64 = 4;
 
@@ -31,13 +35,20 @@ pub(super) struct Spill {
     queues: Vec<QueueId>,
     /// The page of the last of them that it has come to.
     page: u64,
-    /// After a sweep the next one begins when so many messages are in memory.
+    /// After a sweep the next one begins when so many messages are in memory, or so many may be let go.
     sweep_from: u64,
+    sweep_loosened: u64,
 }
 
 impl Default for Spill {
     fn default() -> Self {
-        Self { messages_max: MESSAGES_MAX_DEFAULT, queues: Vec::new(), page: 0, sweep_from: 0 }
+        Self {
+            messages_max: MESSAGES_MAX_DEFAULT,
+            queues: Vec::new(),
+            page: 0,
+            sweep_from: 0,
+            sweep_loosened: 0,
+        }
     }
 }
 
@@ -147,17 +158,19 @@ impl Machine {
     fn sweep(&mut self, cx: &mut Context<'_>) {
         let holds = self.state.contents.holds();
         if self.spill.queues.is_empty() {
-            if holds < self.spill.sweep_from {
+            if holds < self.spill.sweep_from && self.state.loosened < self.spill.sweep_loosened {
                 return;
             }
+            self.state.loosened = 0;
             self.spill.queues = self.state.queue_ids();
             self.spill.page = 0;
         }
         for _ in 0..SWEEP_PAGES {
             let Some(queue) = self.spill.queues.last().copied() else {
-                // All that could go is gone: look again when there is a good deal more.
+                // All that could go is gone: look again when there is a good deal more, or something changes.
                 let holds = self.state.contents.holds();
-                self.spill.sweep_from = holds + holds / 8;
+                self.spill.sweep_from = holds + holds / SWEEP_GROWTH_PART;
+                self.spill.sweep_loosened = (holds / SWEEP_LOOSENED_PART).max(1);
                 return;
             };
             match self.next_to_evict(queue, self.spill.page) {

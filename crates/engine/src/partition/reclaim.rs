@@ -90,7 +90,7 @@ impl Reclaim {
 impl Partition {
     /// When segments want to be looked at, or a run goes on.
     pub(super) fn next_reclaim(&self) -> Option<Time> {
-        let look = (self.reclaim.wanted && self.plan.covered > Position::START).then_some(self.reclaim.at);
+        let look = self.reclaim.wanted.then_some(self.reclaim.at);
         let run = self.reclaim.run.as_ref().filter(|_| !self.pressure.full);
         let run = run.map(|run| match run.allowed_bytes {
             0 => run.counted.0.after_ms(REWRITE_PAUSE_MS),
@@ -112,7 +112,7 @@ impl Partition {
     pub(super) fn reclaim_segments(&mut self) {
         let grown = self.store.durable.saturating_sub(self.reclaim.looked_at_end) >= self.reclaim.look_bytes;
         let due = self.reclaim.wanted && self.now >= self.reclaim.at;
-        if !(due || grown) || self.plan.covered == Position::START {
+        if !(due || grown) {
             return;
         }
         self.reclaim.wanted = false;
@@ -145,7 +145,8 @@ impl Partition {
         let now = self.now;
         self.reclaim.tried.retain(|(_, at)| now.since_ms(*at) < RETRY_MS);
         for segment in segments.iter().filter(|segment| segment.sealed) {
-            let len = segment.len_bytes();
+            // Of a segment whose tail was torn, the space prepared behind it is taken up too.
+            let len = segment.file_bytes.max(segment.len_bytes());
             longest_bytes = len.max(longest_bytes);
             let live = self.store.live.between(segment.base, segment.end).min(len);
             if live == 0 {
