@@ -1,9 +1,14 @@
 //! A lean HTTP/1.1 client for one connection: keep-alive, one request at a time, prebuilt bytes out, the body of the
 //! answer in a buffer that is used again. Knows nothing of SQS. Called by the workloads beside it.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
+
+use memchr::memmem;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 
 use crate::error::{BenchError, During, Result};
 
@@ -21,10 +26,12 @@ pub struct Http {
     stream: Option<TcpStream>,
     buffer: Vec<u8>,
     filled: usize,
+    /// Of the answer that is being read, once its head is there: the head, and where the body begins.
+    head: Option<(Head, usize)>,
 }
 
 /// What the head of an answer says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Head {
     status: u16,
     length: usize,
@@ -34,7 +41,12 @@ struct Head {
 impl Http {
     /// A connection to `address`, not made yet.
     pub fn new(address: SocketAddr) -> Http {
-        Http { address, stream: None, buffer: vec![0; BUFFER_BYTES], filled: 0 }
+        Http { address, stream: None, buffer: vec![0; BUFFER_BYTES], filled: 0, head: None }
+    }
+
+    /// The connection, to wait for an answer.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.as_ref().map(AsFd::as_fd)
     }
 
     /// Sends a whole request without waiting for its answer.
@@ -57,27 +69,50 @@ impl Http {
     /// # Errors
     /// The status is not 200, the bytes are no HTTP answer with a length, or the connection ends.
     pub fn answer(&mut self) -> Result<&[u8]> {
-        self.filled = 0;
-        let (head, begin) = loop {
-            if let Some(end) = self.received().windows(4).position(|window| window == b"\r\n\r\n") {
-                break (Head::parse(self.received().get(..end).unwrap_or_default())?, end + 4);
+        loop {
+            if let Some(answer) = self.whole()? {
+                return self.body(answer);
             }
-            self.fill()?;
-        };
-        let end = begin + head.length;
-        if end > ANSWER_BYTES_MAX {
-            return Err(BenchError::Run(format!("an answer of {} bytes", head.length)));
+            self.fill(RecvFlags::empty())?;
         }
-        if self.buffer.len() < end {
-            self.buffer.resize(end, 0);
+    }
+
+    /// The body of the answer to the last request if it is there; reads once and does not wait.
+    ///
+    /// # Errors
+    /// As [`Http::answer`].
+    pub fn answer_now(&mut self) -> Result<Option<&[u8]>> {
+        self.fill(RecvFlags::DONTWAIT)?;
+        match self.whole()? {
+            Some(answer) => self.body(answer).map(Some),
+            None => Ok(None),
         }
-        while self.filled < end {
-            self.fill()?;
+    }
+
+    /// Whether the answer has come whole: its head, and where its body begins. What follows is the next one's.
+    fn whole(&mut self) -> Result<Option<(Head, usize)>> {
+        if self.head.is_none()
+            && let Some(end) = memmem::find(self.received(), b"\r\n\r\n")
+        {
+            let head = Head::parse(self.received().get(..end).unwrap_or_default())?;
+            let begin = end + 4;
+            if begin + head.length > ANSWER_BYTES_MAX {
+                return Err(BenchError::Run(format!("an answer of {} bytes", head.length)));
+            }
+            if self.buffer.len() < begin + head.length {
+                self.buffer.resize(begin + head.length, 0);
+            }
+            self.head = Some((head, begin));
         }
+        Ok(self.head.take_if(|(head, begin)| self.filled >= *begin + head.length))
+    }
+
+    fn body(&mut self, (head, begin): (Head, usize)) -> Result<&[u8]> {
+        self.filled = 0;
         if head.closes {
             self.stream = None;
         }
-        let body = self.buffer.get(begin..end).unwrap_or_default();
+        let body = self.buffer.get(begin..begin + head.length).unwrap_or_default();
         if head.status == 200 {
             Ok(body)
         } else {
@@ -99,23 +134,24 @@ impl Http {
         self.buffer.get(..self.filled).unwrap_or_default()
     }
 
-    fn fill(&mut self) -> Result<()> {
+    fn fill(&mut self, flags: RecvFlags) -> Result<()> {
         if self.filled == self.buffer.len() {
             if self.filled >= ANSWER_BYTES_MAX {
                 return Err(BenchError::Run("an answer's head does not end".to_owned()));
             }
             self.buffer.resize(self.filled * 2, 0);
         }
-        let Some(stream) = &mut self.stream else { return Err(BenchError::Disconnected) };
+        let Some(stream) = &self.stream else { return Err(BenchError::Disconnected) };
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
-        match stream.read(room) {
-            Ok(0) => Err(BenchError::Disconnected),
-            Ok(count) => {
+        match recv(stream, room, flags) {
+            Ok((0, _)) => Err(BenchError::Disconnected),
+            Ok((count, _)) => {
                 self.filled += count;
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error).during("read an answer"),
+            Err(Errno::INTR) => Ok(()),
+            Err(Errno::AGAIN) if flags.contains(RecvFlags::DONTWAIT) => Ok(()),
+            Err(error) => Err(std::io::Error::from(error)).during("read an answer"),
         }
     }
 }
@@ -147,6 +183,8 @@ impl Head {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]

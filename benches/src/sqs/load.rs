@@ -1,15 +1,18 @@
 //! Producers and consumers on one queue at the same time, as fast as it goes: a producer sends batches of ten, a consumer
-//! receives up to ten and deletes them as a batch. Each is one thread with one connection. Called by `sqs`.
+//! receives up to ten and deletes them as a batch. Each is one connection with one request open; one thread serves them
+//! all, so that the cores are the server's and not spent on changing between eight threads. Called by `sqs`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::http::Http;
 use super::servers::Served;
 use super::texts::{BATCH, BatchTemplate, Bodies, GROUPS, Stamp, count, delete, messages, receive};
 use super::{Figures, Settings};
-use crate::error::{BenchError, Result};
+use crate::error::{BenchError, During, Result};
 use crate::measure::{now_ns, own_cpu_ns};
 use crate::scenarios::flow::join;
 use crate::scenarios::run_magic;
@@ -26,6 +29,8 @@ const WAIT_S: u32 = 1;
 const WATCH: Duration = Duration::from_millis(100);
 /// How long nothing may arrive, while sent messages are missing, before they count as lost.
 const STALL_MAX: Duration = Duration::from_secs(20);
+/// How long to wait for answers before looking whether to stop.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// What all workers share.
 pub struct Shared {
@@ -89,25 +94,13 @@ pub fn run(served: &mut Served, scenario: &str, fifo: bool, settings: &Settings)
     let shared = Shared::new(served, url, settings, fifo);
     std::thread::scope(|scope| {
         let shared = &shared;
-        let consumers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(|| consume(shared))).collect();
-        let producers: Vec<_> =
-            (0..WORKERS).map(|number| scope.spawn(move || produce(shared, number, fifo))).collect();
-        let ended = || consumers.iter().any(|c| c.is_finished()) || producers.iter().any(|p| p.is_finished());
-        let measured = measure(served, shared, settings, ended);
+        let load = scope.spawn(move || Load::new(shared, fifo).run());
+        let measured = measure(served, shared, settings, || load.is_finished());
         shared.stop_sending.store(true, Ordering::Relaxed);
-        let published: Result<Vec<Published>> = producers.into_iter().map(join).collect();
-        if let (Ok(published), Ok(_)) = (&published, &measured) {
-            await_done(&shared.done, published.iter().map(Published::confirmed).sum());
-        }
-        shared.stop_receiving.store(true, Ordering::Relaxed);
-        let arrived: Result<Vec<Arrivals>> = consumers.into_iter().map(join).collect();
-        let (published, arrived, mut figures) = (published?, arrived?, measured?);
-        let mut all = Arrivals::default();
-        for one in &arrived {
-            all.merge(one);
-        }
+        let (published, arrived) = join(load)?;
+        let mut figures = measured?;
         figures.scenario = scenario.to_owned();
-        figures.verdict = verdict(&published, &all);
+        figures.verdict = verdict(&published, &arrived);
         Ok(figures)
     })
 }
@@ -166,34 +159,150 @@ pub fn await_done(done: &AtomicU64, promised: u64) {
     }
 }
 
-fn produce(shared: &Shared, number: u32, fifo: bool) -> Result<Published> {
-    let mut http = Http::new(shared.address);
-    let mut batch = BatchTemplate::new(shared.address, &shared.url, &shared.bodies, fifo);
-    let mut sequence = 0;
-    while !shared.stop_sending.load(Ordering::Relaxed) {
-        if shared.waiting() > BACKLOG_MAX {
-            std::thread::sleep(Duration::from_micros(200));
-            continue;
+/// All connections of a run.
+struct Load<'s> {
+    shared: &'s Shared,
+    producers: Vec<Producer>,
+    consumers: Vec<Consumer>,
+    arrivals: Arrivals,
+    /// When a message was last done.
+    moved: Instant,
+}
+
+struct Producer {
+    http: Http,
+    number: u32,
+    batch: BatchTemplate,
+    sequence: u64,
+    asking: bool,
+}
+
+struct Consumer {
+    http: Http,
+    /// Of the batch that is being deleted; none while it receives.
+    deleting: usize,
+    ended: bool,
+}
+
+impl<'s> Load<'s> {
+    fn new(shared: &'s Shared, fifo: bool) -> Load<'s> {
+        let producer = |number| Producer {
+            http: Http::new(shared.address),
+            number,
+            batch: BatchTemplate::new(shared.address, &shared.url, &shared.bodies, fifo),
+            sequence: 0,
+            asking: false,
+        };
+        let consumer = |_| Consumer { http: Http::new(shared.address), deleting: 0, ended: false };
+        Load {
+            shared,
+            producers: (0..WORKERS).map(producer).collect(),
+            consumers: (0..WORKERS).map(consumer).collect(),
+            arrivals: Arrivals::default(),
+            moved: Instant::now(),
         }
-        let first = Stamp { producer: number, sequence, sent_ns: now_ns() };
-        let answer = http.call(batch.fill(&shared.bodies, first))?;
+    }
+
+    /// Until sending was stopped and everything sent has come, or nothing has moved for [`STALL_MAX`].
+    fn run(mut self) -> Result<(Vec<Published>, Arrivals)> {
+        let ask = receive(self.shared.address, &self.shared.url, BATCH, WAIT_S);
+        let mut request = Vec::new();
+        for consumer in &mut self.consumers {
+            consumer.http.ask(&ask)?;
+        }
+        loop {
+            for producer in &mut self.producers {
+                producer.go_on(self.shared)?;
+            }
+            let sending = self.producers.iter().any(|producer| producer.asking)
+                || !self.shared.stop_sending.load(Ordering::Relaxed);
+            let complete = self.shared.waiting() == 0 || self.moved.elapsed() > STALL_MAX;
+            let stopping = !sending && complete;
+            if stopping && self.consumers.iter().all(|consumer| consumer.ended) {
+                let count = |producer: &Producer| Published { count: producer.sequence, ..Published::default() };
+                return Ok((self.producers.iter().map(count).collect(), self.arrivals));
+            }
+            let ready = self.await_answers()?;
+            for (nth, producer) in self.producers.iter_mut().enumerate() {
+                if ready & 1 << nth != 0 {
+                    producer.answered(self.shared)?;
+                }
+            }
+            let first = self.producers.len();
+            for (nth, consumer) in self.consumers.iter_mut().enumerate() {
+                if ready & 1 << (first + nth) != 0
+                    && consumer.answered(self.shared, &mut self.arrivals, &ask, &mut request, stopping)?
+                {
+                    self.moved = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Waits until something can be read; a bit for each connection, producers first.
+    fn await_answers(&self) -> Result<u32> {
+        let producers = self.producers.iter().map(|producer| producer.http.socket().filter(|_| producer.asking));
+        let consumers = self.consumers.iter().map(|consumer| consumer.http.socket().filter(|_| !consumer.ended));
+        let sockets: Vec<_> = producers.chain(consumers).enumerate().collect();
+        let asking = || sockets.iter().filter_map(|(nth, socket)| Some((nth, socket.as_ref()?)));
+        let mut fds: Vec<PollFd<'_>> = asking().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
+        match poll(&mut fds, Some(&PAUSE)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(std::io::Error::from(error)).during("wait for an answer"),
+        }
+        let ready = asking().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+        Ok(ready.fold(0, |bits, ((nth, _), _)| bits | 1 << nth))
+    }
+}
+
+impl Producer {
+    /// Sends the next batch, unless one is open, or so many messages wait that it would only lengthen the queue.
+    fn go_on(&mut self, shared: &Shared) -> Result<()> {
+        if self.asking || shared.stop_sending.load(Ordering::Relaxed) || shared.waiting() > BACKLOG_MAX {
+            return Ok(());
+        }
+        let first = Stamp { producer: self.number, sequence: self.sequence, sent_ns: now_ns() };
+        self.asking = true;
+        self.http.ask(self.batch.fill(&shared.bodies, first))
+    }
+
+    fn answered(&mut self, shared: &Shared) -> Result<()> {
+        let Some(answer) = self.http.answer_now()? else { return Ok(()) };
         let accepted = count(answer, "\"MD5OfMessageBody\"");
         if accepted != BATCH {
             let text = String::from_utf8_lossy(answer).into_owned();
             return Err(BenchError::Run(format!("{accepted} of {BATCH} messages were taken: {text}")));
         }
-        sequence += BATCH as u64;
+        self.asking = false;
+        self.sequence += BATCH as u64;
         shared.sent.fetch_add(BATCH as u64, Ordering::Relaxed);
+        Ok(())
     }
-    Ok(Published { count: sequence, ..Published::default() })
 }
 
-fn consume(shared: &Shared) -> Result<Arrivals> {
-    let mut http = Http::new(shared.address);
-    let ask = receive(shared.address, &shared.url, BATCH, WAIT_S);
-    let mut arrivals = Arrivals::default();
-    loop {
-        let answer = http.call(&ask)?;
+impl Consumer {
+    /// Deletes what was received; receives more when it is deleted. True: messages are done.
+    fn answered(
+        &mut self,
+        shared: &Shared,
+        arrivals: &mut Arrivals,
+        ask: &[u8],
+        request: &mut Vec<u8>,
+        stopping: bool,
+    ) -> Result<bool> {
+        let deleting = self.deleting;
+        let Some(answer) = self.http.answer_now()? else { return Ok(false) };
+        if deleting > 0 {
+            let deleted = count(answer, "\"Id\"");
+            if deleted != deleting || count(answer, "\"Code\"") > 0 {
+                let text = String::from_utf8_lossy(answer).into_owned();
+                return Err(BenchError::Run(format!("{deleted} of {deleting} messages were deleted: {text}")));
+            }
+            self.deleting = 0;
+            shared.done.fetch_add(deleting as u64, Ordering::Relaxed);
+            self.http.ask(ask)?;
+            return Ok(true);
+        }
         let mut receipts = Vec::with_capacity(BATCH);
         messages(answer, |receipt, body| {
             let stamp = shared.bodies.read(body)?;
@@ -203,19 +312,15 @@ fn consume(shared: &Shared) -> Result<Arrivals> {
             Ok(())
         })?;
         if receipts.is_empty() {
-            if shared.stop_receiving.load(Ordering::Relaxed) {
-                return Ok(arrivals);
+            self.ended = stopping;
+            if !stopping {
+                self.http.ask(ask)?;
             }
-            continue;
+            return Ok(false);
         }
-        let request = delete(shared.address, &shared.url, &receipts);
-        let asked = receipts.len();
-        let answer = http.call(&request)?;
-        let deleted = count(answer, "\"Id\"");
-        if deleted != asked || count(answer, "\"Code\"") > 0 {
-            let text = String::from_utf8_lossy(answer).into_owned();
-            return Err(BenchError::Run(format!("{deleted} of {asked} messages were deleted: {text}")));
-        }
-        shared.done.fetch_add(asked as u64, Ordering::Relaxed);
+        delete(shared.address, &shared.url, &receipts, request);
+        self.deleting = receipts.len();
+        self.http.ask(request)?;
+        Ok(false)
     }
 }

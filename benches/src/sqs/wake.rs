@@ -119,6 +119,7 @@ fn wait(shared: &Shared, schedule: Schedule, timed: &AtomicU64) -> Result<(Arriv
     let mut http = Http::new(shared.address);
     let ask = receive(shared.address, &shared.url, 1, WAIT_S);
     let (mut arrivals, mut latency) = (Arrivals::default(), latency_histogram());
+    let mut request = Vec::new();
     loop {
         let answer = http.call(&ask)?;
         let now = now_ns();
@@ -134,7 +135,7 @@ fn wait(shared: &Shared, schedule: Schedule, timed: &AtomicU64) -> Result<(Arriv
             Ok(())
         })?;
         if !receipts.is_empty() {
-            let request = delete(shared.address, &shared.url, &receipts);
+            delete(shared.address, &shared.url, &receipts, &mut request);
             let count = receipts.len() as u64;
             http.call(&request)?;
             shared.done.fetch_add(count, Ordering::Relaxed);
