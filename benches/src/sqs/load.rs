@@ -219,7 +219,8 @@ impl<'s> Load<'s> {
             let complete = self.shared.waiting() == 0 || self.moved.elapsed() > STALL_MAX;
             let stopping = !sending && complete;
             if stopping && self.consumers.iter().all(|consumer| consumer.ended) {
-                let count = |producer: &Producer| Published { count: producer.sequence, ..Published::default() };
+                let count =
+                    |producer: &Producer| Published { count: producer.sequence, ..Published::default() };
                 return Ok((self.producers.iter().map(count).collect(), self.arrivals));
             }
             let ready = self.await_answers()?;
@@ -241,11 +242,14 @@ impl<'s> Load<'s> {
 
     /// Waits until something can be read; a bit for each connection, producers first.
     fn await_answers(&self) -> Result<u32> {
-        let producers = self.producers.iter().map(|producer| producer.http.socket().filter(|_| producer.asking));
-        let consumers = self.consumers.iter().map(|consumer| consumer.http.socket().filter(|_| !consumer.ended));
+        let producers =
+            self.producers.iter().map(|producer| producer.http.socket().filter(|_| producer.asking));
+        let consumers =
+            self.consumers.iter().map(|consumer| consumer.http.socket().filter(|_| !consumer.ended));
         let sockets: Vec<_> = producers.chain(consumers).enumerate().collect();
         let asking = || sockets.iter().filter_map(|(nth, socket)| Some((nth, socket.as_ref()?)));
-        let mut fds: Vec<PollFd<'_>> = asking().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
+        let mut fds: Vec<PollFd<'_>> =
+            asking().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
         match poll(&mut fds, Some(&PAUSE)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(std::io::Error::from(error)).during("wait for an answer"),
@@ -296,7 +300,9 @@ impl Consumer {
             let deleted = count(answer, "\"Id\"");
             if deleted != deleting || count(answer, "\"Code\"") > 0 {
                 let text = String::from_utf8_lossy(answer).into_owned();
-                return Err(BenchError::Run(format!("{deleted} of {deleting} messages were deleted: {text}")));
+                return Err(BenchError::Run(format!(
+                    "{deleted} of {deleting} messages were deleted: {text}"
+                )));
             }
             self.deleting = 0;
             shared.done.fetch_add(deleting as u64, Ordering::Relaxed);

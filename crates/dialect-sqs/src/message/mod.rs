@@ -7,6 +7,7 @@
 
 mod attributes;
 mod envelope;
+mod lanes;
 mod original;
 
 use baton_model::MessageId;
@@ -14,6 +15,7 @@ use md5::{Digest, Md5};
 
 pub(crate) use attributes::{Attribute, Attributes, check, digest, is_allowed, trace_header};
 pub(crate) use envelope::{Outgoing, Received, received, write};
+pub(crate) use lanes::md5_each;
 
 /// A digest as it is shown: hexadecimal.
 pub(crate) type Digest16 = [u8; 16];

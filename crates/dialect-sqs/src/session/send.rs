@@ -38,7 +38,8 @@ pub(super) fn one<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, Stop>
     let input: SendMessage<'_> = call.input()?;
     let queue = cx.queue(call, &input.queue_url)?;
     let facts = cx.facts(queue)?.clone();
-    let checked = check(queue, &input, &facts, cx)?;
+    let body_md5 = message::md5(input.message_body.as_deref().unwrap_or_default().as_bytes());
+    let checked = check(queue, &input, body_md5, &facts, cx)?;
     let (entry, request) = checked.submit(queue, &input, 0, cx);
     cx.requests.push(request);
     let sending =
@@ -72,8 +73,10 @@ pub(super) fn batch<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, Sto
         failed: Vec::new(),
         open: 0,
     };
-    for entry in entries {
-        match check(queue, entry, &facts, cx) {
+    let bodies = entries.iter().map(|entry| entry.message_body.as_deref().unwrap_or_default().as_bytes());
+    let digests = message::md5_each(&bodies.collect::<Vec<_>>());
+    for (entry, body_md5) in entries.iter().zip(digests) {
+        match check(queue, entry, body_md5, &facts, cx) {
             Ok(checked) => {
                 let (entry, request) = checked.submit(queue, entry, sending.entries.len(), cx);
                 cx.requests.push(request);
@@ -126,6 +129,7 @@ struct Checked<'a> {
 fn check<'a>(
     queue: &'a str,
     input: &'a SendMessage<'a>,
+    body_md5: Digest16,
     facts: &Facts,
     cx: &Cx<'_>,
 ) -> Result<Checked<'a>, SqsError> {
@@ -153,7 +157,7 @@ fn check<'a>(
     let outgoing = Outgoing {
         queue,
         body,
-        body_md5: message::md5(body.as_bytes()),
+        body_md5,
         attributes,
         attributes_md5,
         trace: None,
