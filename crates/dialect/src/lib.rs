@@ -15,6 +15,7 @@
 
 pub mod http;
 pub mod selector;
+pub mod settling;
 
 use baton_model::{Event, Name, Request, Time};
 use bytes::{Bytes, BytesMut};

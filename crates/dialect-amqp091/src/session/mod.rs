@@ -40,6 +40,7 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use baton_dialect::settling::Settling;
 use baton_dialect::{Output, Session, SessionContext};
 use baton_model::{ConsumerId, Event, Name, QueueId, Request, Time};
 use bytes::BytesMut;
@@ -49,7 +50,6 @@ use crate::limits::{FRAME_BYTES_MAX_DEFAULT, MESSAGE_BYTES_MAX_DEFAULT};
 use channel::Slot;
 use connection::{Client, Phase, Timers};
 use consume::Consumer;
-use settle::Settling;
 
 /// What can be configured of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

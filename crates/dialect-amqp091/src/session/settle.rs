@@ -1,10 +1,8 @@
-//! Settling: ack, nack, reject, recover. Settlements of one burst that follow each other with the same outcome become one
-//! request. Not here: delivery tags (`unacked`), transactions (`tx`).
+//! Settling: ack, nack, reject, recover. Not here: delivery tags (`unacked`), transactions (`tx`), and that settlements which
+//! follow each other become one request (`baton_dialect::settling`).
 
 use baton_dialect::Output;
-use baton_model::request::Settle;
-use baton_model::{DeliveryRef, Outcome, Request};
-use smallvec::SmallVec;
+use baton_model::{Outcome, Request};
 
 use super::AmqpSession;
 use super::channel::Mode;
@@ -13,40 +11,6 @@ use super::steps::Op;
 use super::unacked::{Taken, UnknownTag};
 use crate::codes::ReplyCode;
 use crate::methods::basic;
-
-/// Settlements that are not handed on yet.
-#[derive(Debug, Default)]
-pub(super) struct Settling {
-    outcome: Option<Outcome>,
-    deliveries: SmallVec<[DeliveryRef; 4]>,
-}
-
-impl Settling {
-    /// One more; hands on those before it if their outcome differs.
-    fn add(&mut self, delivery: DeliveryRef, outcome: &Outcome, out: &mut Output) {
-        if self.outcome.as_ref() != Some(outcome) {
-            self.flush(out);
-            self.outcome = Some(outcome.clone());
-        }
-        self.deliveries.push(delivery);
-    }
-
-    /// Hands them on.
-    pub(super) fn flush(&mut self, out: &mut Output) {
-        let Some(outcome) = self.outcome.take() else { return };
-        if !self.deliveries.is_empty() {
-            let deliveries = std::mem::take(&mut self.deliveries);
-            out.requests.push(Request::Settle(Settle { token: None, deliveries, outcome }));
-        }
-    }
-
-    /// Hands them on if what they do can be seen by what follows: messages that go back or die, not those that are done.
-    pub(super) fn flush_unless_complete(&mut self, out: &mut Output) {
-        if self.outcome.as_ref().is_some_and(|outcome| *outcome != Outcome::Complete) {
-            self.flush(out);
-        }
-    }
-}
 
 impl AmqpSession {
     pub(super) fn ack(

@@ -30,6 +30,7 @@ mod unacked;
 
 use std::collections::BTreeMap;
 
+use baton_dialect::settling::Settling;
 use baton_dialect::{Output, Session, SessionContext};
 use baton_model::{ConsumerId, Event, Name, Request, Time, Token};
 use bytes::{Buf, BytesMut};
@@ -39,7 +40,6 @@ use crate::version::Version;
 use connection::{Client, Phase, Timers};
 use failure::Failure;
 use send::Routes;
-use settle::Settling;
 use steps::{AUTHENTICATE, OPEN, Receipt, Steps};
 use subscribe::Subscription;
 use tx::Transaction;
