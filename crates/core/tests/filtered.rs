@@ -8,16 +8,19 @@ use std::sync::Arc;
 use baton_core::Context;
 use baton_model::filter::{Comparison, Constant, Filter};
 use baton_model::policy::QueuePolicy;
-use baton_model::request::{ConsumerFilter, LeaseMode, Outcome, Request, Subscribe};
-use baton_model::{ConnectionId, ConsumerId, EnvelopeWriter, Event, Message, Name, Publish, Tag, Token};
+use baton_model::request::{ConsumerFilter, InspectOp, LeaseMode, Outcome, Request, Subscribe};
+use baton_model::{
+    ConnectionId, ConsumerId, EnvelopeWriter, Event, Message, Name, Publish, Reply, Tag, Token,
+};
 use common::{A, B, Broker, LINK, delivered, refs};
 
 /// Only messages of that kind.
 fn only(kind: &str, drop_others: bool) -> impl FnOnce(&mut Subscribe) + use<> {
+    let text = format!("type = '{kind}'").into();
     let kind = Filter::Constant(Constant::Text(kind.as_bytes().into()));
     let condition = Filter::Compare(Comparison::Equal, Box::new(Filter::Field(Tag::Type)), Box::new(kind));
     move |subscribe| {
-        subscribe.filter = Some(ConsumerFilter { condition: Arc::new(condition), drop_others });
+        subscribe.filter = Some(ConsumerFilter { condition: Arc::new(condition), drop_others, text });
     }
 }
 
@@ -155,4 +158,80 @@ fn a_long_backlog_is_looked_through_in_pieces() {
     }
     let delivered = cx.effects.iter().filter(|effect| matches!(effect.event, Event::Delivered(_))).count();
     assert_eq!((delivered, pieces), (1, 3));
+}
+
+#[test]
+fn a_deep_queue_is_looked_through_from_disk() {
+    for by_snapshot in [true, false] {
+        let mut broker = Broker::with_index_messages_max(100);
+        broker.declare("q", QueuePolicy::default());
+        // Every seventh is of the kind that is looked for, in every page.
+        let texts: Vec<String> =
+            (0..2_000).map(|i| format!("{}{i}", if i % 7 == 0 { "b" } else { "a" })).collect();
+        let publishes: Vec<_> = texts.iter().map(|text| message(&mut broker, text)).collect();
+        broker.publish_all(publishes);
+        let sizes = broker.machine.sizes();
+        assert!(sizes.messages == 2_000 && sizes.indexed < 500, "{sizes:?}");
+        broker.restart(by_snapshot);
+        for connection in [A, B] {
+            let token = broker.token();
+            broker.step(connection, Request::Open { token, namespace: "/".into(), label: String::new() });
+        }
+        let wanted: Vec<String> = texts.iter().filter(|text| text.starts_with('b')).cloned().collect();
+        let (_, events) = broker.subscribe(A, 1, "q", only("b", false));
+        assert_eq!(bodies(&events), wanted);
+        // What comes back to places on disk is found again, in its order.
+        broker.step(A, Request::Detach { link: LINK, failed: false });
+        let (_, events) = broker.subscribe(B, 2, "q", only("b", false));
+        assert_eq!(bodies(&events), wanted);
+        let held = refs(&events);
+        broker.settle_as(B, &held, Outcome::Complete);
+        let mut rest = Vec::new();
+        loop {
+            let some = broker.drain("q");
+            if some.is_empty() {
+                break;
+            }
+            rest.extend(some);
+        }
+        assert!(rest.iter().eq(texts.iter().filter(|text| text.starts_with('a'))), "{}", rest.len());
+    }
+}
+
+#[test]
+fn explain_names_the_selector() {
+    let mut broker = Broker::default();
+    broker.declare("q", QueuePolicy::default());
+    send(&mut broker, "a1", None);
+    let explain = |broker: &mut Broker| {
+        let token = broker.token();
+        let op = InspectOp::Explain { queue: "q".into(), seq: None };
+        let events = broker.step(A, Request::Inspect { token, op: Box::new(op) });
+        match common::reply(&events, token).unwrap() {
+            Reply::Explained(sentences) => sentences.join(" "),
+            other => panic!("{other:?}"),
+        }
+    };
+    broker
+        .subscribe(A, 1, "q", |subscribe| {
+            only("b", false)(subscribe);
+            (subscribe.window, subscribe.label) = (Some(1), "picky".into());
+        })
+        .0
+        .unwrap();
+    let why = explain(&mut broker);
+    let sentence = "Consumer 'picky' takes only messages that meet its selector: type = 'b'.";
+    assert!(why.contains(sentence) && !why.contains("can take messages"), "{why}");
+    // A gate that is shut comes first: nothing passes it, whatever the selector says.
+    send(&mut broker, "b1", None);
+    assert!(explain(&mut broker).contains("its limit of 1"));
+    let long = "ä".repeat(600);
+    broker
+        .subscribe(B, 2, "q", |subscribe| {
+            only("c", false)(subscribe);
+            subscribe.filter.as_mut().unwrap().text = long.as_str().into();
+        })
+        .0
+        .unwrap();
+    assert!(explain(&mut broker).contains(&format!(": {}….", "ä".repeat(500))));
 }

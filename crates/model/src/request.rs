@@ -279,6 +279,8 @@ pub struct ConsumerFilter {
     /// Messages that do not meet it are dropped: the queue is this consumer's own, and nobody else waits for them.
     /// Otherwise they stay for others, in their order.
     pub drop_others: bool,
+    /// For humans, in `explain`: the condition as its client wrote it.
+    pub text: Name,
 }
 
 /// Which session a consumer locks.

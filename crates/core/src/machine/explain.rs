@@ -8,6 +8,9 @@ use super::Machine;
 use crate::queue::Queue;
 use crate::queue::entries::{Entry, NEVER, NONE};
 
+/// Most characters of a selector that a sentence repeats: longer ones are whole in the client's program.
+const SELECTOR_CHARS_MAX: usize = 500;
+
 impl Machine {
     /// Sentences, most important first: about the message if one is asked for, then about the queue.
     pub(super) fn explain(&self, now: Time, id: QueueId, seq: Option<Seq>) -> Vec<String> {
@@ -131,10 +134,26 @@ impl Machine {
             format!("its channel holds {} unsettled messages, its limit of {window}", link.unsettled)
         } else if !self.allowed(consumer.queue, index) {
             "another one is the single active consumer".to_owned()
+        } else if let Some(filtering) = &consumer.filtering {
+            // Not a gate of the queue's: what waits beside it does not meet the condition, or is looked at next.
+            sentences.push(format!(
+                "Consumer '{}' takes only messages that meet its selector: {}.",
+                consumer.label,
+                shortened(&filtering.filter.text)
+            ));
+            return;
         } else {
             sentences.push(format!("Consumer '{}' can take messages.", consumer.label));
             return;
         };
         sentences.push(format!("Consumer '{}' takes nothing now: {why}.", consumer.label));
+    }
+}
+
+/// A client's text, cut where it is too long for a sentence.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SELECTOR_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }

@@ -91,7 +91,8 @@ impl StompSession {
         let receipt = headers.get(b"receipt").map(Receipt::from_slice);
         if flag_of(headers, "browser")?.unwrap_or_default() {
             let named = headers.get(b"id").is_some();
-            return self.browse((source.queue, selector), id, named, receipt, out);
+            let condition = selector.map(|(condition, _)| condition);
+            return self.browse((source.queue, condition), id, named, receipt, out);
         }
         let options = Options::read(headers)?;
         if let Some(wanted) = source.wanted {
@@ -106,7 +107,7 @@ impl StompSession {
         let consumer = self.add_subscription(id, headers.get(b"id").is_some(), ack);
         // What a subscription to a topic does not want, nobody waits for.
         let drop_others = matches!(destination, Destination::Topic(_) | Destination::Exchange(..));
-        let filter = selector.map(|condition| ConsumerFilter { condition, drop_others });
+        let filter = selector.map(|(condition, text)| ConsumerFilter { condition, drop_others, text });
         if source.durable
             && let Some(subscription) = self.subscriptions.get_mut(&consumer)
         {
@@ -437,15 +438,15 @@ fn ack_mode(headers: &Headers<'_>) -> Result<AckMode, Failure> {
     }
 }
 
-/// The condition of a `selector` header, if there is one.
-fn selector(headers: &Headers<'_>) -> Result<Option<Arc<Filter>>, Failure> {
+/// The condition of a `selector` header, and its text, if there is one.
+fn selector(headers: &Headers<'_>) -> Result<Option<(Arc<Filter>, Name)>, Failure> {
     let Some(text) = headers.text(b"selector")? else { return Ok(None) };
     let text = std::str::from_utf8(&text).map_err(|_| Failure::header("selector", &text, "UTF-8"))?;
     if text.trim().is_empty() {
         return Ok(None);
     }
     let filter = baton_dialect::selector::parse(text);
-    filter.map(|filter| Some(Arc::new(filter))).map_err(|error| {
+    filter.map(|filter| Some((Arc::new(filter), Name::from(text)))).map_err(|error| {
         Failure::new(
             "invalid selector",
             format!("{error} in: {text}; it must be a condition of SQL-92 as JMS has it"),
