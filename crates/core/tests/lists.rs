@@ -221,11 +221,12 @@ impl Naive {
     }
 }
 
-fn op() -> impl Strategy<Value = ListOp> {
+/// Any operation, with indexes up to that far from either end.
+fn op(far: i64) -> impl Strategy<Value = ListOp> {
     let key = || select(vec!["k", "l"]);
     let side = || select(vec![Side::Left, Side::Right]);
     let value = || select(vec!["a", "b", "c", "d"]);
-    let index = || -6..6_i64;
+    let index = move || -far..far;
     prop_oneof![
         6 => (key(), side(), proptest::collection::vec(value(), 1..4), any::<bool>()).prop_map(
             |(queue, side, values, create)| {
@@ -263,7 +264,7 @@ fn op() -> impl Strategy<Value = ListOp> {
             value: value.as_bytes().into(),
             count
         }),
-        1 => (key(), -6..2_i64, -2..8_i64)
+        1 => (key(), -far..far / 3, -far / 3..far + 2)
             .prop_map(|(queue, first, last)| ListOp::Trim { queue: queue.into(), first, last }),
         1 => (key(), key()).prop_map(|(from, to)| ListOp::Rename {
             from: from.into(),
@@ -280,24 +281,58 @@ proptest! {
 
     #[test]
     fn every_operation_does_what_a_vector_does(
-        ops in proptest::collection::vec(op(), 1..60),
+        ops in proptest::collection::vec(op(6), 1..60),
         restarts in proptest::collection::vec(0..60_usize, 0..3),
     ) {
-        let mut broker = Broker::default();
+        agree(&mut Broker::default(), &mut Naive::default(), ops, &restarts)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// The same with lists of several pages, most of which are not in memory.
+    #[test]
+    fn every_operation_does_what_a_vector_does_from_disk(
+        ops in proptest::collection::vec(op(600), 1..20),
+        restarts in proptest::collection::vec(0..20_usize, 0..3),
+        left in any::<bool>(),
+    ) {
+        let mut broker = Broker::with_index_messages_max(100);
         let mut naive = Naive::default();
-        for (step, op) in ops.into_iter().enumerate() {
-            if restarts.contains(&step) {
-                broker.restart(step % 2 == 0);
-                open(&mut broker);
-            }
-            let expected = naive.does(&op);
-            prop_assert_eq!(does(&mut broker, op.clone()), expected, "{:?}", op);
-            for key in ["k", "l"] {
-                let expected = naive.list(key).join(" ");
-                prop_assert_eq!(does(&mut broker, range(key)), expected, "{} after {:?}", key, op);
-            }
+        let side = if left { Side::Left } else { Side::Right };
+        for (key, count) in [("k", 700), ("l", 400)] {
+            // Values in no order that pages have, and each of them often.
+            let values: Vec<&str> = (0..count).map(|i| ["a", "b", "c", "d"][i * 7 % 11 % 4]).collect();
+            let op = push(key, side, &values);
+            prop_assert_eq!(naive.does(&op), does(&mut broker, op));
+        }
+        let sizes = broker.machine.sizes();
+        prop_assert!(sizes.messages == 1_100 && sizes.indexed < 600, "{:?}", sizes);
+        agree(&mut broker, &mut naive, ops, &restarts)?;
+    }
+}
+
+/// Does the operations to both, restarts before some of them, and compares answers and all elements.
+fn agree(
+    broker: &mut Broker,
+    naive: &mut Naive,
+    ops: Vec<ListOp>,
+    restarts: &[usize],
+) -> Result<(), TestCaseError> {
+    for (step, op) in ops.into_iter().enumerate() {
+        if restarts.contains(&step) {
+            broker.restart(step % 2 == 0);
+            open(broker);
+        }
+        let expected = naive.does(&op);
+        prop_assert_eq!(does(broker, op.clone()), expected, "{:?}", op);
+        for key in ["k", "l"] {
+            let expected = naive.list(key).join(" ");
+            prop_assert_eq!(does(broker, range(key)), expected, "{} after {:?}", key, op);
         }
     }
+    Ok(())
 }
 
 fn open(broker: &mut Broker) {
