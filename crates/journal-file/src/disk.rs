@@ -4,6 +4,11 @@
 use std::io;
 use std::sync::Arc;
 
+/// Zeros written into the system's cache with one call. The system keeps what one call wrote in pages of up to that size, and later
+/// takes a small write into such a page for one of the whole page when it decides whom to slow down: megabytes here made outliers
+/// of a hundred milliseconds at a few thousand small batches per second, single pages made large batches slower.
+const CACHED_ZEROS_BYTES: usize = 64 << 10;
+
 /// Why a directory could not be locked.
 #[derive(Debug)]
 pub enum LockFailure {
@@ -84,6 +89,16 @@ pub trait DiskFile: Send + Sync {
     /// What the system says; any part may then have been written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Writes `len_bytes` zeros at `offset`, both multiples of 4096, into a file that nobody else uses yet. Returns whether they
+    /// went past the system's cache, so that nothing of them is left for a sync to write.
+    ///
+    /// # Errors
+    /// As for [`DiskFile::write_at`].
+    fn write_zeros(&self, offset: u64, len_bytes: u64) -> io::Result<bool> {
+        write_cached_zeros(self, offset, len_bytes)?;
+        Ok(false)
+    }
+
     /// Reads at `offset` until `buf` is full or the file ends; returns how many bytes were read.
     ///
     /// # Errors
@@ -107,6 +122,22 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the system says. Nothing may be assumed about earlier writes then, and a second try proves nothing.
     fn sync_data(&self) -> io::Result<()>;
+}
+
+/// Writes zeros as anything else is written.
+pub(crate) fn write_cached_zeros(
+    file: &(impl DiskFile + ?Sized),
+    offset: u64,
+    len_bytes: u64,
+) -> io::Result<()> {
+    let zeros = vec![0; CACHED_ZEROS_BYTES];
+    let mut done = 0;
+    while done < len_bytes {
+        let wanted = usize::try_from(len_bytes - done).unwrap_or(usize::MAX).min(zeros.len());
+        file.write_at(offset.saturating_add(done), zeros.get(..wanted).unwrap_or_default())?;
+        done += wanted as u64;
+    }
+    Ok(())
 }
 
 /// Whether an error means that there is no space, as opposed to a broken disk.

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, flock, statvfs};
+use parking_lot::Mutex;
+use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, fcntl_setfl, flock, statvfs};
 
-use crate::disk::{Disk, DiskFile, DiskLock, LockFailure};
+use crate::disk::{Disk, DiskFile, DiskLock, LockFailure, write_cached_zeros};
 use crate::layout::LOCK_FILE;
 
 /// Messages are nobody's business but the broker's.
@@ -170,7 +171,48 @@ impl Disk for OsDisk {
 
 struct OsFile(File);
 
+/// What a device wants a buffer that goes to it directly to be aligned to, at most.
+const DIRECT_ALIGN_BYTES: usize = 4096;
+/// Zeros that go to the device with one call. A quarter of it took a tenth off the rate of a journal written beside it, and smaller
+/// ones more.
+const DIRECT_ZEROS_BYTES: usize = 1 << 20;
+
+/// Zeros for direct writes, made when they are first needed and kept: a journal that grows needs them again and again.
+static ZEROS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+impl OsFile {
+    /// Writes zeros to the device itself. The file must be in direct mode.
+    fn write_zeros_directly(&self, offset: u64, len_bytes: u64) -> io::Result<()> {
+        let mut zeros = ZEROS.lock();
+        zeros.resize(DIRECT_ZEROS_BYTES + DIRECT_ALIGN_BYTES, 0);
+        let skip = zeros.as_ptr().align_offset(DIRECT_ALIGN_BYTES);
+        let aligned = zeros.get(skip..).unwrap_or_default();
+        let mut done = 0;
+        while done < len_bytes {
+            let wanted = usize::try_from(len_bytes - done).unwrap_or(usize::MAX).min(DIRECT_ZEROS_BYTES);
+            self.write_at(offset.saturating_add(done), aligned.get(..wanted).unwrap_or_default())?;
+            done += wanted as u64;
+        }
+        Ok(())
+    }
+}
+
 impl DiskFile for OsFile {
+    fn write_zeros(&self, offset: u64, len_bytes: u64) -> io::Result<bool> {
+        let flags = fcntl_getfl(&self.0)?;
+        // A file system that has no direct mode refuses it here, or the first write.
+        let direct = fcntl_setfl(&self.0, flags | OFlags::DIRECT).is_ok();
+        if direct {
+            let written = self.write_zeros_directly(offset, len_bytes);
+            fcntl_setfl(&self.0, flags)?;
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                written => return written.map(|()| true),
+            }
+        }
+        write_cached_zeros(self, offset, len_bytes).map(|()| false)
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }

@@ -18,12 +18,9 @@ use crate::options::Options;
 use crate::scan::unreadable;
 use crate::survey::Inventory;
 
-/// Zeros written with one call. The system keeps what one call wrote in pages of up to that size, and later takes a small
-/// write into such a page for one of the whole page when it decides whom to slow down: megabytes here made outliers of a
-/// hundred milliseconds at a few thousand small batches per second, single pages made large batches slower.
-const FILL_BYTES: usize = 64 << 10;
-/// Zeros between two syncs; few, so that a sync of the journal beside it waits little.
-const FILL_SYNC_BYTES: u64 = 1 << 20;
+/// Zeros written at once, and synced where they went through the system's cache: few, so that a sync of the journal beside it
+/// waits little.
+const FILL_BYTES: u64 = 1 << 20;
 /// Complete spares kept. One is in use before the next is needed.
 const SPARES_MAX: usize = 1;
 
@@ -41,6 +38,8 @@ struct Pool {
     reserve: Option<Spare>,
     next_segment_bytes: u64,
     next_count: u64,
+    /// A removed segment came back, used again or not, since a file was last taken.
+    came_back: bool,
 }
 
 pub(crate) struct Spares {
@@ -89,7 +88,7 @@ impl Spares {
         }
         let next_count = inventory.spares.last().map_or(0, |last| last + 1);
         let next_segment_bytes = options.next_segment_bytes(options.first_segment_bytes());
-        let pool = Pool { spares, reserve, next_segment_bytes, next_count };
+        let pool = Pool { spares, reserve, next_segment_bytes, next_count, came_back: false };
         let (disk, options) = (Arc::clone(disk), options.clone());
         Ok(Self { disk, options, pool: Mutex::new(pool), stopping: AtomicBool::new(false) })
     }
@@ -101,6 +100,11 @@ impl Spares {
     /// A prepared file, if there is one.
     pub(crate) fn take(&self) -> Option<Spare> {
         self.pool.lock().spares.pop()
+    }
+
+    /// Whether removed segments come back, so that the next file need not be filled at once. Forgotten with this call.
+    pub(crate) fn take_came_back(&self) -> bool {
+        std::mem::take(&mut self.pool.lock().came_back)
     }
 
     /// The reserve, if there is one.
@@ -117,18 +121,17 @@ impl Spares {
         self.disk.free_bytes().map_err(|e| unreadable(&self.disk.name(), e))
     }
 
-    /// Creates a file of `file_bytes` zeros, or of as many as the disk has space for. Synced step by
-    /// step if `gently`, so that the journal's own syncs never wait behind a long queue of zeros; else not at all.
+    /// Creates a file of `file_bytes` zeros, or of as many as the disk has space for. Past the system's cache where possible, else
+    /// synced step by step if `gently`, so that the journal's own syncs never wait behind a long queue of zeros.
     fn zero_filled(&self, name: &str, file_bytes: u64, gently: bool) -> io::Result<Spare> {
         let file = self.disk.create(name)?;
-        let zeros = vec![0; FILL_BYTES.min(usize::try_from(file_bytes).unwrap_or(FILL_BYTES))];
         let mut filled = 0;
         while filled < file_bytes && !self.stopping.load(Ordering::Acquire) {
-            let wanted = usize::try_from(file_bytes - filled).unwrap_or(usize::MAX).min(zeros.len());
-            match file.write_at(filled, zeros.get(..wanted).unwrap_or_default()) {
-                Ok(()) => {
-                    filled += wanted as u64;
-                    if gently && filled.is_multiple_of(FILL_SYNC_BYTES) {
+            let wanted = (file_bytes - filled).min(FILL_BYTES);
+            match file.write_zeros(filled, wanted) {
+                Ok(past_the_cache) => {
+                    filled += wanted;
+                    if gently && !past_the_cache {
                         file.sync_data()?;
                     }
                 }
@@ -228,6 +231,7 @@ impl Spares {
     ) -> io::Result<Option<Spare>> {
         let new_name = {
             let mut pool = self.pool.lock();
+            pool.came_back = true;
             let whole = file_bytes == Options::file_bytes(self.options.segment_bytes);
             if file.is_none() || !whole {
                 None

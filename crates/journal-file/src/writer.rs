@@ -17,6 +17,9 @@ use crate::scan::offset_in_file;
 use crate::shared::{Closed, Segment, Shared};
 use crate::spares::Spare;
 
+/// What part of a segment's size is used of a file without prepared space.
+const UNPREPARED_PART: u64 = 4;
+
 /// The segment that takes the next batch.
 pub(crate) struct Active {
     pub(crate) segment: Arc<Segment>,
@@ -25,8 +28,8 @@ pub(crate) struct Active {
     /// Its file was the reserve, and there is no other: until the disk has space again, only essential
     /// batches may go in.
     pub(crate) essential_only: bool,
-    /// The next segment has been asked for.
-    pub(crate) next_asked: bool,
+    /// Length of the file at which the next segment is asked for; `None` when it has been.
+    pub(crate) ask_at_bytes: Option<u64>,
 }
 
 /// A journal in a directory. Dropping it closes it and unlocks the directory.
@@ -64,11 +67,15 @@ pub(crate) fn put_in_place(shared: &Shared, spare: Spare, base: Position) -> Res
     shared.disk.rename(&spare.name, &name).map_err(|e| shared.fail("renaming a segment", &name, e))?;
     let directory = shared.disk.name();
     shared.disk.sync_dir().map_err(|e| shared.fail("syncing the directory", &directory, e))?;
-    // Prepared space is used up to its end; a file without any grows to a whole segment.
+    // Prepared space is used up to its end. A file without any stays short, because a prepared one is ready soon.
     let capacity_bytes = match spare.file_bytes {
-        0..=PAGE_BYTES => Options::file_bytes(shared.options.segment_bytes),
+        0..=PAGE_BYTES => Options::file_bytes(shared.options.segment_bytes / UNPREPARED_PART),
         prepared_bytes => prepared_bytes,
     };
+    // Under steady load a segment whose messages are all gone comes back before this one is full, and filling another with zeros
+    // would be a fifth of all the work. When none comes back, the queues grow, and a file takes longer to fill than its
+    // last quarter takes to be written.
+    let ask_at_bytes = if shared.spares.take_came_back() { capacity_bytes / 4 * 3 } else { 0 };
     let segment = Arc::new(Segment {
         base,
         epoch: shared.epoch,
@@ -79,7 +86,12 @@ pub(crate) fn put_in_place(shared: &Shared, spare: Spare, base: Position) -> Res
         file_bytes: AtomicU64::new(spare.file_bytes),
     });
     shared.segments.write().insert(base, Arc::clone(&segment));
-    Ok(Active { segment, capacity_bytes, essential_only: spare.from_reserve, next_asked: false })
+    Ok(Active {
+        segment,
+        capacity_bytes,
+        essential_only: spare.from_reserve,
+        ask_at_bytes: Some(ask_at_bytes),
+    })
 }
 
 /// Writes the seal into a segment that takes no more batches; durable when this returns.
@@ -183,11 +195,10 @@ impl FileJournal {
         Ok(())
     }
 
-    /// Has the next segment prepared when this one is three quarters full. Not earlier: under steady load a segment whose
-    /// messages are all gone comes back by then, and filling another one with zeros would be a fifth of all the work.
+    /// Has the next segment prepared when it is time, once.
     fn ask_for_next(&mut self, offset: u64) {
-        if !self.active.next_asked && offset >= self.active.capacity_bytes / 4 * 3 {
-            self.active.next_asked = true;
+        if self.active.ask_at_bytes.is_some_and(|ask_at| offset >= ask_at) {
+            self.active.ask_at_bytes = None;
             if let Some(background) = &self.background {
                 background.prepare_soon();
             }
