@@ -46,28 +46,22 @@ def test_a_list_is_what_redis_makes_of_it(client, key):
 
 
 def test_who_waits_longest_is_served_first(server, client, key):
-    got, waiting = [], [client_of(server) for _ in range(2)]
-    started = []
-
-    def wait(number, blocked):
-        started.append(number)
-        got.append((number, blocked.blpop(key, timeout=20)))
-
-    threads = []
-    for number, blocked in enumerate(waiting):
-        thread = threading.Thread(target=wait, args=(number, blocked))
-        thread.start()
-        threads.append(thread)
-        # Its own connection answers nothing else while it waits, so the broker is asked until it has seen the wait.
-        while number not in started:
-            pass
-    pushed = client.lpush(key, "a", "b", "c")
-    for thread in threads:
-        thread.join()
-    assert pushed in (1, 2, 3)
-    assert sorted(value for _, (_, value) in got) in ([b"a", b"b"], [b"a", b"c"], [b"b", b"c"])
-    for blocked in waiting:
-        blocked.close()
+    blocked = client_of(server)
+    waiting = [blocked.connection_pool.get_connection() for _ in range(5)]
+    for connection in waiting:
+        # A connection that waits answers nothing else, so each says so by a push in the same write: once that is answered the
+        # wait behind it has begun too, before the next one's.
+        connection.send_packed_command(connection.pack_commands([("RPUSH", f"{key}-begun", "x"), ("BLPOP", key, 20)]))
+        assert client.blpop(f"{key}-begun", timeout=20)
+        assert connection.read_response() == 1
+    assert client.rpush(key, "a", "b") == 2
+    assert client.lpush(key, "d", "c") == 2
+    assert client.rpush(key, "e", "f") == 2
+    assert [connection.read_response()[1] for connection in waiting] == [b"a", b"b", b"c", b"d", b"e"]
+    assert client.lrange(key, 0, -1) == [b"f"]
+    for connection in waiting:
+        blocked.connection_pool.release(connection)
+    blocked.close()
 
 
 def test_a_wait_ends_in_time(client, key):
