@@ -14,6 +14,7 @@
 //! No queue logic, no dialect's own types, and no knowledge of the engine's inside is here.
 
 pub mod http;
+pub mod names;
 pub mod selector;
 pub mod settling;
 

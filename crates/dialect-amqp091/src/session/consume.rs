@@ -84,7 +84,7 @@ impl AmqpSession {
             return Err(Failure::precondition("reply consumer cannot acknowledge"));
         }
         let tag = self.new_tag(number, &consume.consumer_tag)?;
-        let address = self.unguessable(REPLY_PREFIX);
+        let address = self.names.next(REPLY_PREFIX);
         let policy = QueuePolicy {
             durable: false,
             exclusive: true,
@@ -143,7 +143,7 @@ impl AmqpSession {
     /// The tag that the client chose, if it may, or a new one.
     fn new_tag(&mut self, number: u16, tag: &ShortStr) -> Result<ShortStr, Failure> {
         if tag.is_empty() {
-            let name = self.unguessable("amq.ctag-");
+            let name = self.names.next("amq.ctag-");
             return Ok(ShortStr::truncated(&name));
         }
         if self.opened(number)?.tags.contains_key(tag) {

@@ -40,6 +40,7 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use baton_dialect::names::SecretNames;
 use baton_dialect::settling::Settling;
 use baton_dialect::{Output, Session, SessionContext};
 use baton_model::{ConsumerId, Event, Name, QueueId, Request, Time};
@@ -92,8 +93,8 @@ pub struct AmqpSession {
     open_channels: usize,
     consumers: BTreeMap<ConsumerId, Consumer>,
     next_consumer: u32,
-    /// Names made up so far.
-    names: u64,
+    /// Of what the broker names.
+    names: SecretNames,
     /// Queues whose type was asked for.
     known: BTreeSet<Name>,
     /// Those of them whose deliveries show counters.
@@ -115,6 +116,7 @@ impl AmqpSession {
     /// A connection whose first bytes have not been read yet.
     #[must_use]
     pub fn new(context: SessionContext, options: SessionOptions) -> Self {
+        let names = SecretNames::new(context.entropy);
         Self {
             context,
             options,
@@ -127,7 +129,7 @@ impl AmqpSession {
             open_channels: 0,
             consumers: BTreeMap::new(),
             next_consumer: 1,
-            names: 0,
+            names,
             known: BTreeSet::new(),
             counting: BTreeSet::new(),
             owned: Vec::new(),
@@ -144,23 +146,6 @@ impl AmqpSession {
         self.settling.flush(out);
         out.requests.push(request);
     }
-
-    /// A name nobody can guess and nobody had before.
-    fn unguessable(&mut self, prefix: &str) -> Name {
-        self.names += 1;
-        // The connection's entropy is secret, so a mix of it that cannot be turned back is as well; two words of 64 bits.
-        let (high, low) = (mix(self.context.entropy, self.names), mix(!self.context.entropy, self.names));
-        Name::from(format!("{prefix}{high:016x}{low:016x}"))
-    }
-}
-
-/// SplitMix64's finisher by its published constants, over the secret and the count, with the secret added again at the
-/// end so that the outputs do not give it away.
-fn mix(secret: u64, count: u64) -> u64 {
-    let mut z = secret.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)).wrapping_add(secret.rotate_left(32))
 }
 
 impl Session for AmqpSession {

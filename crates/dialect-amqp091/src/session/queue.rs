@@ -55,7 +55,7 @@ impl AmqpSession {
         let wanted = queue_policy(declare, &self.client.vhost)?;
         // Named here and not by the engine, so that commands which follow at once may mean it by an empty name.
         let unnamed = declare.queue.is_empty();
-        let name = if unnamed { self.unguessable("amq.gen-") } else { Name::from(declare.queue.as_str()) };
+        let name = if unnamed { self.names.next("amq.gen-") } else { Name::from(declare.queue.as_str()) };
         let reserved = !unnamed && name.starts_with(RESERVED_PREFIX);
         let op = if reserved {
             CatalogOp::Queue { name: name.clone() }

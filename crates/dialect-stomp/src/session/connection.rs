@@ -218,7 +218,7 @@ impl StompSession {
         self.timers.last_received = self.timers.now;
         self.timers.last_sent = self.timers.now;
         self.decoder.set_version(self.version);
-        let session = self.unguessable("session-");
+        let session = self.names.next("session-");
         let Timers { send_ms, receive_ms, .. } = self.timers;
         // CONNECTED is never escaped; nothing in it would need it.
         FrameWriter::new(&mut out.wire, self.version, "CONNECTED")

@@ -30,6 +30,7 @@ mod unacked;
 
 use std::collections::BTreeMap;
 
+use baton_dialect::names::SecretNames;
 use baton_dialect::settling::Settling;
 use baton_dialect::{Output, Session, SessionContext};
 use baton_model::{ConsumerId, Event, Name, Request, Time, Token};
@@ -85,8 +86,8 @@ pub struct StompSession {
     /// Sends that were repeated because their queue was gone, and whether their first answer has come.
     resent: BTreeMap<Token, bool>,
     resends: u64,
-    /// Names made up so far.
-    names: u64,
+    /// Of what the broker names.
+    names: SecretNames,
     /// Where envelopes are written before their size is known.
     scratch: Vec<u8>,
 }
@@ -96,6 +97,7 @@ impl StompSession {
     #[must_use]
     pub fn new(context: SessionContext, options: SessionOptions) -> Self {
         let body_bytes_max = options.body_bytes_max.min(context.message_bytes_max);
+        let names = SecretNames::new(context.entropy);
         Self {
             context,
             phase: Phase::Stranger,
@@ -116,7 +118,7 @@ impl StompSession {
             temp_queues: BTreeMap::new(),
             resent: BTreeMap::new(),
             resends: 0,
-            names: 0,
+            names,
             scratch: Vec::new(),
         }
     }
@@ -125,14 +127,6 @@ impl StompSession {
     fn submit(&mut self, request: Request, out: &mut Output) {
         self.settling.flush(out);
         out.requests.push(request);
-    }
-
-    /// A name nobody can guess and nobody had before.
-    fn unguessable(&mut self, prefix: &str) -> Name {
-        self.names += 1;
-        // The connection's entropy is secret, so a mix of it that cannot be turned back is as well; two words of 64 bits.
-        let (high, low) = (mix(self.context.entropy, self.names), mix(!self.context.entropy, self.names));
-        Name::from(format!("{prefix}{high:016x}{low:016x}"))
     }
 
     fn take_frames(&mut self, now: Time, input: &mut BytesMut, out: &mut Output) {
@@ -224,15 +218,6 @@ impl StompSession {
             self.held = held;
         }
     }
-}
-
-/// SplitMix64's finisher by its published constants, over the secret and the count, with the secret added again at the
-/// end so that the outputs do not give it away.
-fn mix(secret: u64, count: u64) -> u64 {
-    let mut z = secret.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)).wrapping_add(secret.rotate_left(32))
 }
 
 impl Session for StompSession {

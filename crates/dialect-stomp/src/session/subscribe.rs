@@ -218,7 +218,7 @@ impl StompSession {
                 QueuePolicy { durable: false, auto_delete: true, exclusive: named.is_none(), ..plain() };
             let queue = match named {
                 Some(named) => queue_name(&String::from_utf8_lossy(&named))?,
-                None => self.unguessable("stomp-subscription-"),
+                None => self.names.next("stomp-subscription-"),
             };
             let wanted = Some(wanted(headers, base)?);
             return Ok(Source { queue, wanted, bind, durable: false, exclusive: false });
@@ -346,7 +346,7 @@ impl StompSession {
                 format!("more than {} temporary queues; use one for all replies", limits::TEMP_QUEUES_MAX);
             return Err(Failure::new("resource_error", text));
         }
-        let queue = self.unguessable("amq.gen-");
+        let queue = self.names.next("amq.gen-");
         let policy = QueuePolicy { durable: false, exclusive: true, ..plain() };
         let token = self.steps.ask(None, Op::Declare { name: queue.clone(), wanted: None });
         let op = CatalogOp::DeclareQueue { name: Some(queue.clone()), policy: Box::new(policy) };
