@@ -24,6 +24,12 @@ class Baton {
   #home = mkdtempSync(join(tmpdir(), "baton-conformance-"));
   #listen = { amqp: "127.0.0.1:0", http: "127.0.0.1:0", stomp: "127.0.0.1:0", redis: "127.0.0.1:0" };
   #process;
+  #options;
+
+  /** `options`: more arguments of `baton serve`. */
+  constructor(options = []) {
+    this.#options = options;
+  }
 
   async start() {
     const ready = join(this.#home, "ready.json");
@@ -31,7 +37,8 @@ class Baton {
     this.#process = spawn(
       process.env.BATON_BIN,
       ["serve", "--amqp-listen", this.#listen.amqp, "--http-listen", this.#listen.http,
-        "--stomp-listen", this.#listen.stomp, "--redis-listen", this.#listen.redis, "--data-dir", join(this.#home, "data"), "--ready-file", ready],
+        "--stomp-listen", this.#listen.stomp, "--redis-listen", this.#listen.redis, "--data-dir", join(this.#home, "data"), "--ready-file", ready,
+        ...this.#options],
       { cwd: this.#home, stdio: ["ignore", "pipe", "pipe"] },
     );
     const log = createWriteStream(join(this.#home, "baton.log"), { flags: "a" });
@@ -88,6 +95,9 @@ export async function startServer() {
   if (process.env.BATON_BIN) return new Baton().start();
   throw new Error("set BATON_BIN to a baton binary (the suite starts it), or AMQP_URL to a running server");
 }
+
+/** A Baton with options of its own; only where BATON_BIN is set. */
+export const startBaton = (...options) => new Baton(options).start();
 
 let counter = 0;
 export const unique = (what = "q") => `conf.node.${what}.${process.pid}.${Date.now().toString(36)}.${counter++}`;

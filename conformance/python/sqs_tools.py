@@ -105,11 +105,11 @@ def _session(query):
     return boto3.session.Session(botocore_session=session)
 
 
-def client(url, query=False, key="test", secret="test", token=None, region=REGION, **config):
-    """A boto3 client that asks once, so that an error is seen and not tried again."""
+def client(url, query=False, key="test", secret="test", token=None, region=REGION, verify=None, **config):
+    """A boto3 client that asks once, so that an error is seen and not tried again. `verify`: a file with the certificate to trust."""
     config = {"retries": {"total_max_attempts": 1}, "read_timeout": 30, "max_pool_connections": 40, **config}
     return _session(query).client("sqs", endpoint_url=url, region_name=region, aws_access_key_id=key, aws_secret_access_key=secret,
-                                  aws_session_token=token, config=Config(**config))
+                                  aws_session_token=token, verify=verify, config=Config(**config))
 
 
 # ---- raw requests

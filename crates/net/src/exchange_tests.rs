@@ -15,9 +15,11 @@ use hyper::Response;
 use hyper::http::request::Parts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::connections::Entry;
 use crate::http::HttpService;
+use crate::limits::{HTTP_BODY_PAUSE, HTTP_HEADERS};
 use crate::testing::{World, push, requests};
 
 /// The body is the user and the queue to fetch from; the answer is how many came, or why none.
@@ -199,6 +201,33 @@ async fn too_large_a_body_is_answered_by_the_dialect_and_not_read() {
         assert!(answer.contains("connection: close"), "{answer}");
         task.await.unwrap();
     }
+}
+
+/// A byte now and then keeps neither headers nor a body open.
+#[tokio::test(start_paused = true)]
+async fn whoever_drips_is_closed_in_time_and_nothing_is_asked() {
+    let world = World::new();
+    let body = "POST /toy HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n";
+    let chunks = "POST /toy HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (begin, drip, max) in [
+        ("POST /toy HTTP/1.1\r\nx: ", "y", HTTP_HEADERS),
+        (body, "b", HTTP_BODY_PAUSE),
+        (chunks, "1\r\nc\r\n", HTTP_BODY_PAUSE),
+    ] {
+        let (mut stream, task, _) = connect(&world);
+        let begun = Instant::now();
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        while !task.is_finished() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // The end that nobody reads any more refuses it.
+            let _ = stream.write_all(drip.as_bytes()).await;
+        }
+        assert!(begun.elapsed() <= max + Duration::from_secs(3), "{begin:?}: {:?}", begun.elapsed());
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+    assert!(world.engine.take().is_empty(), "the engine heard of it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,7 +27,9 @@ use crate::connections::Entry;
 use crate::driver::drive;
 use crate::exchange::Exchanges;
 use crate::hub::Hub;
-use crate::limits::{GOODBYE, HTTP_BODY_PAUSE, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS, HTTP_HEADERS_MAX};
+use crate::limits::{
+    GOODBYE, HTTP_BODY_PACE_BYTES, HTTP_BODY_PAUSE, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS, HTTP_HEADERS_MAX,
+};
 use crate::websocket::{WebSocketBytes, WebSocketRoute};
 
 /// Who sent a request: in the extensions of every request that a router gets.
@@ -160,7 +162,7 @@ impl HttpService {
                 Ok(exchanges.serve(index, request).await.map(axum::body::Body::from))
             }
             Err(error) if error.is::<LengthLimitError>() => Ok(closing(dialect.too_large(&parts))),
-            // It paused for too long, or was cut off: there is nobody to tell, or nobody who listens.
+            // It came too slowly, or was cut off: there is nobody to tell, or nobody who listens.
             Err(_) => Ok(closing(hyper::Response::new(Bytes::new()))),
         }
     }
@@ -234,16 +236,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 }
 
-/// A request body that may not pause for too long. Its size is limited by what it wraps.
+/// A request body that may not come too slowly. Its size is limited by what it wraps.
 struct Guarded<B> {
     body: B,
     /// Set when the body first has to be waited for: most are there with their head.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Came since the pause was set.
+    paced_bytes: usize,
 }
 
 impl<B> Guarded<B> {
     fn new(body: B) -> Self {
-        Self { body, pause: None }
+        Self { body, pause: None, paced_bytes: 0 }
     }
 }
 
@@ -267,14 +271,16 @@ where
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
             let pause = this.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(HTTP_BODY_PAUSE)));
             if pause.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Some(Err("the request's body paused for too long".into())));
+                return Poll::Ready(Some(Err("the request's body came too slowly".into())));
             }
             return Poll::Pending;
         };
-        if frame.is_some()
-            && let Some(pause) = &mut this.pause
-        {
-            pause.as_mut().reset(Instant::now() + HTTP_BODY_PAUSE);
+        if let (Some(pause), Some(Ok(frame))) = (&mut this.pause, &frame) {
+            this.paced_bytes += frame.data_ref().map_or(0, Bytes::len);
+            if this.paced_bytes >= HTTP_BODY_PACE_BYTES {
+                this.paced_bytes = 0;
+                pause.as_mut().reset(Instant::now() + HTTP_BODY_PAUSE);
+            }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

@@ -75,8 +75,12 @@ pub const HTTP_HEADERS_MAX: usize = 100;
 /// Largest message written to a WebSocket, bytes: a browser holds a message as a whole before it sees it.
 pub const WEBSOCKET_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// How long an HTTP request's body may pause. Met: the body fails, and with it the request.
+/// How long an HTTP request's body may take for each [`HTTP_BODY_PACE_BYTES`]. Met: the body fails, and with it the request.
 pub const HTTP_BODY_PAUSE: Duration = Duration::from_secs(30);
+
+/// So much of an HTTP request's body must come within [`HTTP_BODY_PAUSE`], or its end. Slower than any line that somebody
+/// works with; a byte now and then does not keep a request open.
+pub const HTTP_BODY_PACE_BYTES: usize = 16 * 1024;
 
 /// How long a request whose peer went away is waited for, from one answer of the engine to the next. The engine answers a
 /// cancelled wait at once; this only keeps a stopped one from being waited for.

@@ -16,14 +16,15 @@ const SOURCE: &str = "conformance/node";
 const COPY: &str = ".cache/node";
 /// `node --test` appeared here.
 const MAJOR_MIN: u32 = 18;
+/// What AWS's SDK and sqs-consumer ask for (`engines` in their manifests). On an older Node their files are left out.
+const MAJOR_MIN_SQS: u32 = 20;
 
 pub(super) fn conformance(runner: &mut Runner<'_>, log: &mut Log) -> Result<Counts, Stop> {
     runner.needs_folder(SOURCE)?;
     let folder = environment(runner, log)?;
     let broker = runner.broker()?;
-    let mut tests: Vec<String> =
-        listed(&folder)?.into_iter().filter(|name| name.ends_with(".test.mjs")).collect();
-    tests.sort();
+    let node = version("node", &["--version"]).unwrap_or_default();
+    let (tests, too_new) = tests_for(major(&node), listed(&folder)?);
     if tests.is_empty() {
         return Err(Stop::Fail(format!("{SOURCE} has no *.test.mjs")));
     }
@@ -31,7 +32,20 @@ pub(super) fn conformance(runner: &mut Runner<'_>, log: &mut Log) -> Result<Coun
     command.current_dir(&folder).arg("--test").args(&tests);
     point_at(&mut command, &broker);
     let finished = log.run(&mut command, COMMAND_MAX)?;
-    counted(&finished, node_test(&finished.output))
+    let mut counts = counted(&finished, node_test(&finished.output))?;
+    for file in too_new {
+        let reason = format!("{file}: AWS's SDK needs Node {MAJOR_MIN_SQS}, and this is {node}");
+        counts.add(&Counts { skipped: 1, reasons: vec![reason], ..Counts::default() });
+    }
+    Ok(counts)
+}
+
+/// The test files among `names` that this Node can run, in order, and those that it is too old for.
+fn tests_for(major: Option<u32>, names: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let mut tests: Vec<String> = names.into_iter().filter(|name| name.ends_with(".test.mjs")).collect();
+    tests.sort();
+    let old = major.is_none_or(|major| major < MAJOR_MIN_SQS);
+    tests.into_iter().partition(|name| !(old && name.starts_with("sqs")))
 }
 
 /// The copy of the folder, with its packages installed.
@@ -118,6 +132,19 @@ mod tests {
     fn versions_of_node() {
         assert_eq!(major("v20.20.2"), Some(20));
         assert_eq!(major("nonsense"), None);
+    }
+
+    #[test]
+    fn an_older_node_runs_all_but_what_needs_a_newer_one() {
+        let names =
+            || ["sqs.test.mjs", "amqplib.test.mjs", "sqs-access.test.mjs", "server.mjs"].map(String::from);
+        let (run, left) = tests_for(Some(18), names().into());
+        assert_eq!(
+            (run, left),
+            (vec!["amqplib.test.mjs".into()], vec!["sqs-access.test.mjs".into(), "sqs.test.mjs".into()])
+        );
+        let (run, left) = tests_for(Some(20), names().into());
+        assert_eq!((run.len(), left.len()), (3, 0));
     }
 
     #[test]
