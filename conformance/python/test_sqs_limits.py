@@ -90,7 +90,7 @@ def at_the_limit(sqs, url, fifo, held):
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
 def test_120_000_messages_may_be_in_flight(sqs_json, sqs_endpoint, make_queue, fifo):
     url = make_queue(fifo=fifo, VisibilityTimeout="43200")
-    extra = lambda number: {"MessageGroupId": f"g{number % 12_000}", "MessageDeduplicationId": f"{number}"} if fifo else {}
+    extra = lambda number: {"MessageGroupId": f"g{number // 10}", "MessageDeduplicationId": f"{number}"} if fifo else {}
     batch = lambda start: {"QueueUrl": url, "Entries": [{"Id": str(n), "MessageBody": "x", **extra(start * 10 + n)} for n in range(10)]}
     count = IN_FLIGHT_MAX // 10 + 1
     shared = batch(0)
