@@ -1,4 +1,6 @@
 """SQS and restarts: what was answered is stored; receipts, timeouts, groups, duplicates and attributes go on where they were."""
+import time
+
 import pytest
 
 from sqs_tools import arn, attribute, bodies, client, counts, delete, drain, receive, receive_one, refused, send, send_group
@@ -16,6 +18,13 @@ def again(request, sqs_own):
         getattr(sqs_own.broker, request.param)()
         return client(sqs_own.url)
     return restart
+
+
+def poll(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def create(sqs, name, **attributes):
@@ -104,6 +113,42 @@ def test_a_purge_and_a_deletion_survive(own, again):
     assert receive(after, purged) == []
     with refused("AWS.SimpleQueueService.NonExistentQueue"):
         after.receive_message(QueueUrl=deleted)
+
+
+def test_the_pauses_after_purging_and_deleting_survive(own, again, sqs_own):
+    purged, deleted = create(own, "purged"), create(own, "deleted")
+    own.purge_queue(QueueUrl=purged)
+    own.delete_queue(QueueUrl=deleted)
+    after = again()
+    with refused("AWS.SimpleQueueService.PurgeQueueInProgress"):
+        after.purge_queue(QueueUrl=purged)
+    with refused("AWS.SimpleQueueService.QueueDeletedRecently"):
+        create(after, "deleted")
+    sqs_own.advance(60)
+    after.purge_queue(QueueUrl=purged)
+    create(after, "deleted")
+
+
+def test_a_move_task_goes_on(own, again, sqs_own):
+    dead = create(own, "dead")
+    url = create(own, "q", VisibilityTimeout="0", RedrivePolicy='{"deadLetterTargetArn": "%s", "maxReceiveCount": 1}' % arn(own, dead))
+    send(own, url, *"abcde")
+    receive(own, url)
+    assert receive(own, url) == [] and counts(own, dead) == (5, 0, 0)
+    source = arn(own, dead)
+    own.start_message_move_task(SourceArn=source, MaxNumberOfMessagesPerSecond=1)
+    sqs_own.advance(2)
+    poll(lambda: counts(own, dead)[0] == 3)
+    after = again()
+    (task,) = after.list_message_move_tasks(SourceArn=source)["Results"]
+    assert (task["Status"], task["ApproximateNumberOfMessagesToMove"], task["MaxNumberOfMessagesPerSecond"]) == ("RUNNING", 5, 1)
+    with refused("InvalidParameterValue", "There is already a task running."):
+        after.start_message_move_task(SourceArn=source)
+    sqs_own.advance(10)
+    poll(lambda: counts(after, dead)[0] == 0)
+    (task,) = after.list_message_move_tasks(SourceArn=source)["Results"]
+    assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 5)
+    assert sorted(drain(after, url)) == list("abcde")
 
 
 def test_policies_and_permissions_survive(own, again):

@@ -42,6 +42,8 @@ mod kind {
     pub(super) const EXCHANGE_DELETED: u8 = 5;
     pub(super) const BOUND: u8 = 6;
     pub(super) const UNBOUND: u8 = 7;
+    pub(super) const NAME_RESTED: u8 = 8;
+    pub(super) const TRANSFER_NOTED: u8 = 9;
     pub(super) const RECOVERED: u8 = 15;
     pub(super) const ENQUEUED: u8 = 16;
     pub(super) const LEASED: u8 = 17;
@@ -112,6 +114,8 @@ pub fn encode_head(record: &Record, buf: &mut Vec<u8>) -> Option<ContentRange> {
         | Record::ExchangeDeleted { .. }
         | Record::Bound { .. }
         | Record::Unbound { .. }
+        | Record::NameRested { .. }
+        | Record::TransferNoted(_)
         | Record::Recovered { .. } => catalog::put(buf, record),
     }
     None
@@ -157,7 +161,9 @@ fn decode_with(
         kind::MOVED => (messages::take_moved(&mut input)?, None),
         kind::TRANSFERRED => (messages::take_transferred(&mut input)?, None),
         kind::KEY_HELD => (messages::take_key_held(&mut input)?, None),
-        kind::QUEUE_CREATED..=kind::UNBOUND | kind::RECOVERED => (catalog::take(kind, &mut input)?, None),
+        kind::QUEUE_CREATED..=kind::TRANSFER_NOTED | kind::RECOVERED => {
+            (catalog::take(kind, &mut input)?, None)
+        }
         unknown => return Err(DecodeError { offset: 0, defect: Defect::UnknownKind(unknown) }),
     };
     input.finish()?;

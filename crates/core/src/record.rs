@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use baton_model::event::Transfer;
 use baton_model::route::{Binding, ExchangePolicy};
 use baton_model::{Fence, Message, MessageId, Name, Overlay, QueueId, QueuePolicy, Seq, Time};
 use smallvec::SmallVec;
@@ -63,6 +64,19 @@ pub enum Record {
         /// What.
         binding: Box<Binding>,
     },
+    /// A name is not to be used for a while.
+    NameRested {
+        /// Where.
+        namespace: Name,
+        /// The name.
+        name: Name,
+        /// When that was said.
+        at: Time,
+        /// Until when.
+        until: Time,
+    },
+    /// A transfer began, went on or ended; what it moved is in records of its own.
+    TransferNoted(Box<TransferNoted>),
     /// A message came in, to one or more queues; its content is stored once.
     Enqueued(Box<Enqueued>),
     /// Messages were leased, with consecutive fencing numbers in the order of `seqs`.
@@ -260,6 +274,19 @@ pub struct Moved {
     pub durable: bool,
 }
 
+/// See [`Record::TransferNoted`].
+#[derive(Clone, PartialEq, Debug)]
+pub struct TransferNoted {
+    /// The queue that it moves from.
+    pub queue: QueueId,
+    /// How it stands.
+    pub transfer: Transfer,
+    /// Messages from this place on came after it began, and are not moved.
+    pub end: Seq,
+    /// The queue survives a restart.
+    pub durable: bool,
+}
+
 /// See [`Record::Transferred`].
 #[derive(Clone, PartialEq, Debug)]
 pub struct Transferred {
@@ -362,8 +389,10 @@ impl Record {
             | Self::QueueDeleted { .. }
             | Self::ExchangeDeleted { .. }
             | Self::Unbound { .. }
+            | Self::NameRested { .. }
             | Self::PageWritten { .. }
             | Self::Recovered { .. } => true,
+            Self::TransferNoted(noted) => noted.durable,
             Self::Enqueued(enqueued) => enqueued.durable,
             Self::Leased(leased) => leased.durable,
             Self::Released(released) => released.durable,

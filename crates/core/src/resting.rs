@@ -1,5 +1,5 @@
 //! Names that are not to be used for a while, because a queue of that name was just deleted. Only for those who ask: who
-//! declares a queue gets it. Not recorded; a restart forgets them.
+//! declares a queue gets it. Part of the recorded state.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,11 @@ impl Resting {
             self.0.remove(&first);
         }
         self.0.insert((namespace, name), until);
+    }
+
+    /// All that rest: namespace, name, until when.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Name, &Name, Time)> {
+        self.0.iter().map(|((namespace, name), until)| (namespace, name, *until))
     }
 
     /// How much longer a name rests, milliseconds.

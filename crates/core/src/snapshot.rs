@@ -21,7 +21,7 @@ pub enum Item {
         /// How often this state was recovered: part of every fencing number.
         generation: u32,
     },
-    /// A queue, exchange or binding, as the record that makes it.
+    /// A queue, exchange, binding, resting name or transfer, as the record that makes it.
     Catalog(Record),
     /// Numbers of a queue; comes behind its `QueueCreated`.
     Queue {

@@ -17,7 +17,9 @@ use crate::queue::keys::Keys;
 use crate::queue::page::{Cold, Summary, places};
 use crate::queue::{Entry, NEVER, NONE, Queue};
 use crate::record::{Enqueued, Leased, Moved, Place, Record, Released, Runs};
+use crate::resting::Resting;
 use crate::routing::{Exchange, Namespace};
+use crate::transfer::Transfers;
 
 /// Fencing numbers of one generation: no queue grants this many leases between two restarts.
 const FENCES_PER_GENERATION: u32 = 40;
@@ -37,6 +39,8 @@ pub(crate) struct State {
     pub(crate) next_queue: u32,
     pub(crate) next_message: u64,
     pub(crate) generation: u32,
+    pub(crate) resting: Resting,
+    pub(crate) transfers: Transfers,
     /// Behind the record that began this generation, once it was begun by this process.
     pub(crate) generation_end: Option<u64>,
     /// Counts changes of the catalog, so that others can tell whether what they remember of it is outdated. Not recorded.
@@ -62,6 +66,8 @@ impl State {
             next_queue: 1,
             next_message: 1,
             generation: 0,
+            resting: Resting::default(),
+            transfers: Transfers::default(),
             generation_end: None,
             catalog_version: 0,
             restored: HashMap::default(),
@@ -142,6 +148,15 @@ impl State {
             | Record::ExchangeDeleted { .. }
             | Record::Bound { .. }
             | Record::Unbound { .. } => return self.apply_catalog(record, load),
+            Record::NameRested { namespace, name, at, until } => {
+                self.resting.rest(at, namespace, name, until)
+            }
+            Record::TransferNoted(noted) => {
+                // A queue that is gone takes its transfers along.
+                if self.queues.contains_key(&noted.queue) {
+                    self.transfers.note(*noted);
+                }
+            }
             Record::Enqueued(enqueued) => return self.enqueued(*enqueued, content, load),
             Record::Leased(leased) => return self.leased(&leased, load),
             Record::Removed { queue, seqs, .. } => return self.removed(queue, &seqs, load),
@@ -200,6 +215,7 @@ impl State {
                 }
             }
             Record::QueueDeleted { queue } => {
+                self.transfers.forget(queue);
                 let Some(queue) = self.queues.remove(&queue) else { return Ok(()) };
                 let namespace = self.namespace_mut(&queue.namespace);
                 namespace.queues.remove(&queue.name);

@@ -94,6 +94,62 @@ fn a_transfer_keeps_to_its_rate_and_can_be_cancelled() {
 }
 
 #[test]
+fn a_transfer_goes_on_after_a_restart_and_keeps_its_rate_and_its_number() {
+    for by_snapshot in [false, true] {
+        let mut broker = world();
+        kill(&mut broker, "a", &["1", "2", "3", "4", "5"]);
+        let cancelled = start(&mut broker, Some("b"), Some(1)).unwrap();
+        let cancel = |id| InspectOp::CancelTransfer { queue: "dead".into(), id };
+        inspect(&mut broker, cancel(cancelled.id)).unwrap();
+        let started = start(&mut broker, None, Some(1)).unwrap();
+        assert!(started.id > cancelled.id);
+        broker.advance(2_500);
+        broker.send("dead", "came later");
+
+        broker.restart(by_snapshot);
+        let all = inspect(&mut broker, InspectOp::Transfers { queue: "dead".into() }).unwrap();
+        assert_eq!(all.iter().map(|transfer| transfer.id).collect::<Vec<_>>(), [started.id, cancelled.id]);
+        assert_eq!((all[0].moved, all[0].to_move, &all[0].state), (2, 5, &TransferState::Running));
+        assert_eq!(all[1].state, TransferState::Cancelled);
+        assert_eq!(start(&mut broker, None, None).unwrap_err().code, RefusalCode::InUse);
+        broker.advance(1_500);
+        assert_eq!(newest(&mut broker).moved, 3, "its rate counts anew");
+
+        broker.restart(by_snapshot);
+        broker.advance(5_000);
+        let ended = newest(&mut broker);
+        assert_eq!((ended.id, ended.moved, ended.state), (started.id, 5, TransferState::Completed));
+        assert_eq!(broker.drain("a"), ["1", "2", "3", "4", "5"]);
+        assert_eq!(broker.drain("dead"), ["came later"]);
+
+        broker.restart(by_snapshot);
+        assert_eq!(newest(&mut broker).state, TransferState::Completed);
+        assert!(start(&mut broker, None, None).unwrap().id > started.id);
+    }
+}
+
+#[test]
+fn a_name_rests_on_after_a_restart() {
+    for by_snapshot in [false, true] {
+        let mut broker = world();
+        let until = broker.now.after_ms(60_000);
+        let ask = |broker: &mut Broker, op| {
+            let token = broker.token();
+            let events = broker.step(A, Request::Catalog { token, op: Box::new(op) });
+            reply(&events, token)
+        };
+        ask(&mut broker, CatalogOp::Rest { name: "gone".into(), until }).unwrap();
+        broker.restart(by_snapshot);
+        broker.advance(59_000);
+        let resting = CatalogOp::Resting { name: "gone".into() };
+        assert!(matches!(ask(&mut broker, resting.clone()), Ok(Reply::Count(1_000))));
+        broker.restart(by_snapshot);
+        broker.advance(1_000);
+        assert!(matches!(ask(&mut broker, resting), Ok(Reply::Count(0))));
+    }
+}
+
+#[test]
 fn a_message_that_never_died_has_nowhere_to_go() {
     let mut broker = world();
     kill(&mut broker, "a", &["x"]);

@@ -287,7 +287,7 @@ pub enum Reply {
 /// Messages being moved from one queue to others.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transfer {
-    /// Its number, unique in the life of a broker process.
+    /// Its number, unique in the life of a broker process, and among those of its queue.
     pub id: u64,
     /// Where it moves to; `None`: each message to the queue where it last died.
     pub to: Option<Name>,

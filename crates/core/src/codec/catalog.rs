@@ -1,16 +1,22 @@
-//! Records of the catalog (queues, exchanges, bindings) and of the partition itself. Rare, so written plainly.
+//! Records of the catalog (queues, exchanges, bindings, names, transfers) and of the partition itself. Rare, so written plainly.
 
-use baton_model::QueueId;
+use baton_model::event::{Transfer, TransferState};
 use baton_model::route::{Binding, Destination};
+use baton_model::{QueueId, Seq};
 use bytes::Bytes;
 
 use super::error::{DecodeError, Defect};
 use super::wire::{Reader, put_bytes, put_name, put_varint};
 use super::{kind, policy};
-use crate::record::{QueueCreated, Record};
+use crate::record::{QueueCreated, Record, TransferNoted};
 
 const DESTINATION_EXCHANGE: u8 = 1;
 const DURABLE: u8 = 2;
+
+/// Flags of a transfer.
+const NOTED_DURABLE: u8 = 1;
+const HAS_TARGET: u8 = 2;
+const HAS_RATE: u8 = 4;
 
 /// Appends a record of the catalog; those of messages are in `super::messages` and never come here.
 pub(super) fn put(buf: &mut Vec<u8>, record: &Record) {
@@ -54,6 +60,14 @@ pub(super) fn put(buf: &mut Vec<u8>, record: &Record) {
             put_name(buf, namespace);
             put_binding(buf, binding, false);
         }
+        Record::NameRested { namespace, name, at, until } => {
+            buf.push(kind::NAME_RESTED);
+            put_name(buf, namespace);
+            put_name(buf, name);
+            put_varint(buf, at.0);
+            put_varint(buf, until.0);
+        }
+        Record::TransferNoted(noted) => put_transfer(buf, noted),
         Record::Recovered { generation, at } => {
             buf.push(kind::RECOVERED);
             put_varint(buf, (*generation).into());
@@ -94,9 +108,65 @@ pub(super) fn take(kind: u8, input: &mut Reader<'_>) -> Result<Record, DecodeErr
             let (binding, _) = take_binding(input)?;
             Record::Unbound { namespace, binding }
         }
+        kind::NAME_RESTED => Record::NameRested {
+            namespace: input.name()?,
+            name: input.name()?,
+            at: input.time()?,
+            until: input.time()?,
+        },
+        kind::TRANSFER_NOTED => Record::TransferNoted(Box::new(take_transfer(input)?)),
         kind::RECOVERED => Record::Recovered { generation: input.u32()?, at: input.time()? },
         unknown => return Err(DecodeError { offset: 0, defect: Defect::UnknownKind(unknown) }),
     })
+}
+
+fn put_transfer(buf: &mut Vec<u8>, noted: &TransferNoted) {
+    let Transfer { id, to, per_second, state, moved, to_move, started_at } = &noted.transfer;
+    buf.push(kind::TRANSFER_NOTED);
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    buf.push(
+        flag(noted.durable, NOTED_DURABLE)
+            | flag(to.is_some(), HAS_TARGET)
+            | flag(per_second.is_some(), HAS_RATE),
+    );
+    put_varint(buf, noted.queue.0.into());
+    for number in [*id, started_at.0, *moved, *to_move, noted.end.0] {
+        put_varint(buf, number);
+    }
+    if let Some(to) = to {
+        put_name(buf, to);
+    }
+    if let Some(rate) = per_second {
+        put_varint(buf, (*rate).into());
+    }
+    match state {
+        TransferState::Running => buf.push(0),
+        TransferState::Completed => buf.push(1),
+        TransferState::Cancelled => buf.push(2),
+        TransferState::Failed(reason) => {
+            buf.push(3);
+            put_name(buf, reason);
+        }
+    }
+}
+
+fn take_transfer(input: &mut Reader<'_>) -> Result<TransferNoted, DecodeError> {
+    let flags = input.flags(NOTED_DURABLE | HAS_TARGET | HAS_RATE)?;
+    let queue = QueueId(input.u32()?);
+    let (id, started_at) = (input.varint()?, input.time()?);
+    let (moved, to_move, end) = (input.varint()?, input.varint()?, Seq(input.varint()?));
+    let to = input.opt_name(flags & HAS_TARGET != 0)?;
+    let per_second = if flags & HAS_RATE != 0 { Some(input.u32()?) } else { None };
+    let offset = input.at();
+    let state = match input.u8()? {
+        0 => TransferState::Running,
+        1 => TransferState::Completed,
+        2 => TransferState::Cancelled,
+        3 => TransferState::Failed(input.name()?),
+        _ => return Err(DecodeError { offset, defect: Defect::BadValue("state of a transfer") }),
+    };
+    let transfer = Transfer { id, to, per_second, state, moved, to_move, started_at };
+    Ok(TransferNoted { queue, transfer, end, durable: flags & NOTED_DURABLE != 0 })
 }
 
 fn put_binding(buf: &mut Vec<u8>, binding: &Binding, durable: bool) {

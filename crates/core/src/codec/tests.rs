@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_model::event::{Death, DeathReason};
+use baton_model::event::{Death, DeathReason, Transfer, TransferState};
 use baton_model::list::Side;
 use baton_model::policy::{
     Backoff, BackoffOn, Capacity, Counter, DeadLetterPolicy, DedupPolicy, DispatchPolicy, Growth, KeyMode,
@@ -19,7 +19,9 @@ use proptest::sample::select;
 use super::*;
 use crate::context::Stored;
 use crate::queue::page::Summary;
-use crate::record::{Enqueued, Leased, Moved, Place, QueueCreated, Released, Removal, Runs, Transferred};
+use crate::record::{
+    Enqueued, Leased, Moved, Place, QueueCreated, Released, Removal, Runs, TransferNoted, Transferred,
+};
 use crate::snapshot::{EntryItem, Item};
 
 fn name() -> BoxedStrategy<Name> {
@@ -203,6 +205,29 @@ fn binding() -> BoxedStrategy<Box<Binding>> {
         .boxed()
 }
 
+fn transfer() -> BoxedStrategy<Record> {
+    let state = prop_oneof![
+        Just(TransferState::Running),
+        Just(TransferState::Completed),
+        Just(TransferState::Cancelled),
+        name().prop_map(TransferState::Failed),
+    ];
+    (
+        queue(),
+        [number(), number(), number(), number()],
+        time(),
+        of(name()),
+        of(any::<u32>()),
+        state,
+        any::<bool>(),
+    )
+        .prop_map(|(queue, [id, moved, to_move, end], started_at, to, per_second, state, durable)| {
+            let transfer = Transfer { id, to, per_second, state, moved, to_move, started_at };
+            Record::TransferNoted(Box::new(TransferNoted { queue, transfer, end: Seq(end), durable }))
+        })
+        .boxed()
+}
+
 fn catalog_record() -> BoxedStrategy<Record> {
     prop_oneof![
         (queue(), name(), name(), queue_policy(), time()).prop_map(|(queue, namespace, name, policy, at)| {
@@ -224,6 +249,13 @@ fn catalog_record() -> BoxedStrategy<Record> {
             durable
         }),
         (name(), binding()).prop_map(|(namespace, binding)| Record::Unbound { namespace, binding }),
+        (name(), name(), time(), time()).prop_map(|(namespace, name, at, until)| Record::NameRested {
+            namespace,
+            name,
+            at,
+            until
+        }),
+        transfer(),
     ]
     .boxed()
 }

@@ -53,11 +53,11 @@ impl Machine {
             }
             CatalogOp::Rest { name, until } => {
                 let namespace = self.namespace(from);
-                self.resting.rest(now, namespace, name, until);
+                *needs = self.commit(Record::NameRested { namespace, name, at: now, until }, cx);
                 Ok(Reply::Done)
             }
             CatalogOp::Resting { name } => {
-                Ok(Reply::Count(self.resting.left_ms(now, &self.namespace(from), &name)))
+                Ok(Reply::Count(self.state.resting.left_ms(now, &self.namespace(from), &name)))
             }
             CatalogOp::Queues { after, prefix, count_max } => {
                 Ok(Reply::Queues(self.list_queues(from, after.as_ref(), &prefix, count_max)))

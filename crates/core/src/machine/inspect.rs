@@ -60,9 +60,15 @@ impl Machine {
                 Ok(Reply::Explained(self.explain(now, id, seq)))
             }
             InspectOp::StartTransfer { queue, to, per_second } => {
-                self.start_transfer(now, from, &queue, to, per_second)
+                let reply = self.start_transfer(now, from, &queue, to, per_second, cx)?;
+                *needs = self.last_end;
+                Ok(reply)
             }
-            InspectOp::CancelTransfer { queue, id } => self.cancel_transfer(from, &queue, id),
+            InspectOp::CancelTransfer { queue, id } => {
+                let reply = self.cancel_transfer(from, &queue, id, cx)?;
+                *needs = self.last_end;
+                Ok(reply)
+            }
             InspectOp::Transfers { queue } => self.list_transfers(from, &queue),
             InspectOp::Locate { id } => {
                 let mut places = Vec::new();

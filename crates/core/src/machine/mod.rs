@@ -45,9 +45,8 @@ use crate::clients::Clients;
 use crate::context::{Context, Held, Load, Stored};
 use crate::paging::Unreadable;
 use crate::record::Record;
-use crate::resting::Resting;
 use crate::state::State;
-use transfers::Transfers;
+use transfers::Paces;
 
 pub use rewrite::Rewrite;
 
@@ -72,9 +71,8 @@ pub struct Machine {
     spill: spill::Spill,
     /// When to look at which queue.
     timers: BTreeSet<(u64, QueueId)>,
-    resting: Resting,
     attempts: Attempts,
-    transfers: Transfers,
+    transfers: Paces,
     /// Behind the newest durable record.
     last_end: Option<u64>,
     /// State of the generator of jitter.
@@ -127,9 +125,8 @@ impl Machine {
             listeners: listen::Listeners::default(),
             spill: spill::Spill::default(),
             timers: BTreeSet::new(),
-            resting: Resting::default(),
             attempts: Attempts::default(),
-            transfers: Transfers::default(),
+            transfers: Paces::default(),
             last_end: None,
             jitter: seed,
             totals: Totals::default(),

@@ -38,6 +38,14 @@ impl Machine {
             }))));
         }
         self.snapshot_routes(each);
+        for (namespace, name, until) in self.state.resting.iter() {
+            let (namespace, name) = (namespace.clone(), name.clone());
+            // When it was said only serves to forget others, and there are none yet.
+            each(Item::Catalog(Record::NameRested { namespace, name, at: Time(0), until }));
+        }
+        for noted in queues.iter().flat_map(|queue| self.state.transfers.oldest_first(queue.id)) {
+            each(Item::Catalog(Record::TransferNoted(Box::new(noted.clone()))));
+        }
         for queue in queues {
             each(Item::Queue {
                 queue: queue.id,
@@ -143,6 +151,7 @@ impl Machine {
             if let Some(queue) = self.state.queue_mut(id) {
                 queue.serve.used(now);
             }
+            self.resume_transfer(now, id);
             // It may have been about to make room.
             self.crowded.push(id);
             self.touch(id);

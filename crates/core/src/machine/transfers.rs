@@ -1,47 +1,40 @@
-//! Transfers: the messages of a queue move to others little by little, as many at a time as the transfer's rate allows. What
-//! runs is not recorded; each move is.
+//! Transfers: the messages of a queue move to others little by little, as many at a time as the transfer's rate allows. A
+//! transfer and how far it came are recorded, and so is each move; a restart goes on with what runs. How fast it goes is not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use baton_model::event::{DeathReason, Transfer, TransferState};
-use baton_model::limits::TRANSFERS_REMEMBERED_MAX;
 use baton_model::request::MessageState;
 use baton_model::{ConnectionId, Name, QueueId, Refusal, RefusalCode, Reply, Seq, Time};
 
 use super::Machine;
+use super::publish::survives;
 use crate::context::Context;
 use crate::queue::entries::{PAGE, Slot, page_of};
+use crate::record::{Record, TransferNoted};
 
 /// Most messages that one tick moves, so that others are not kept waiting.
 const MOVED_PER_TICK_MAX: u64 = 1_000;
 
-/// Transfers of all queues.
+/// How the transfers that run go on; at most one for each queue.
 #[derive(Debug, Default)]
-pub(super) struct Transfers {
-    last_id: u64,
-    of: BTreeMap<QueueId, VecDeque<Moving>>,
-}
+pub(super) struct Paces(BTreeMap<QueueId, Pace>);
 
-/// One transfer. The newest of a queue comes first, and only that one may run.
-#[derive(Debug)]
-struct Moving {
-    shown: Transfer,
+#[derive(Clone, Copy, Debug)]
+struct Pace {
     /// Messages before this place are done with.
     cursor: Seq,
-    /// Messages from this place on came later.
-    end: Seq,
+    /// Its rate counts from here: from its begin, or from the restart behind which it went on.
+    since: Time,
+    /// What was moved by then.
+    moved: u64,
 }
 
-impl Transfers {
-    /// The queue is gone.
+impl Paces {
+    /// The queue is gone, or its transfer has ended.
     pub(super) fn forget(&mut self, queue: QueueId) {
-        self.of.remove(&queue);
-    }
-
-    fn running(&mut self, queue: QueueId) -> Option<&mut Moving> {
-        let newest = self.of.get_mut(&queue)?.front_mut()?;
-        (newest.shown.state == TransferState::Running).then_some(newest)
+        self.0.remove(&queue);
     }
 }
 
@@ -53,20 +46,19 @@ impl Machine {
         queue: &Name,
         to: Option<Name>,
         per_second: Option<u32>,
+        cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
         let id = self.find_queue(from, queue)?;
         if let Some(to) = &to {
             self.find_queue(from, to)?;
         }
-        if self.transfers.running(id).is_some() {
+        if self.state.transfers.running(id).is_some() {
             let text = format!("a transfer from queue '{queue}' runs already; wait for its end or cancel it");
             return Err(Refusal::new(RefusalCode::InUse, text));
         }
-        let Some(found) = self.state.queue_mut(id) else { return Ok(Reply::Transfers(Vec::new())) };
-        found.serve.transfer_at = Some(now.0);
-        self.transfers.last_id += 1;
-        let shown = Transfer {
-            id: self.transfers.last_id,
+        let Some(found) = self.state.queue(id) else { return Ok(Reply::Transfers(Vec::new())) };
+        let transfer = Transfer {
+            id: self.state.transfers.last_id.saturating_add(1),
             to,
             per_second: per_second.map(|rate| rate.max(1)),
             state: TransferState::Running,
@@ -74,12 +66,22 @@ impl Machine {
             to_move: found.index.counts.ready,
             started_at: now,
         };
-        let moving = Moving { shown: shown.clone(), cursor: Seq(0), end: Seq(found.next_seq) };
-        let all = self.transfers.of.entry(id).or_default();
-        all.push_front(moving);
-        all.truncate(TRANSFERS_REMEMBERED_MAX);
+        let (end, durable) = (Seq(found.next_seq), survives(found));
+        let noted = TransferNoted { queue: id, transfer: transfer.clone(), end, durable };
+        self.commit(Record::TransferNoted(Box::new(noted)), cx);
+        self.resume_transfer(now, id);
         self.touch(id);
-        Ok(Reply::Transfers(vec![shown]))
+        Ok(Reply::Transfers(vec![transfer]))
+    }
+
+    /// Begins to move, or goes on with it after a restart.
+    pub(super) fn resume_transfer(&mut self, now: Time, id: QueueId) {
+        let Some(running) = self.state.transfers.running(id) else { return };
+        let moved = running.transfer.moved;
+        self.transfers.0.insert(id, Pace { cursor: Seq(0), since: now, moved });
+        if let Some(queue) = self.state.queue_mut(id) {
+            queue.serve.transfer_at = Some(now.0);
+        }
     }
 
     pub(super) fn cancel_transfer(
@@ -87,12 +89,15 @@ impl Machine {
         from: ConnectionId,
         queue: &Name,
         id: u64,
+        cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
         let found = self.find_queue(from, queue)?;
-        match self.transfers.running(found) {
-            Some(moving) if moving.shown.id == id => {
-                moving.shown.state = TransferState::Cancelled;
-                let shown = moving.shown.clone();
+        match self.state.transfers.running(found) {
+            Some(running) if running.transfer.id == id => {
+                let mut noted = running.clone();
+                noted.transfer.state = TransferState::Cancelled;
+                let shown = noted.transfer.clone();
+                self.commit(Record::TransferNoted(Box::new(noted)), cx);
                 self.end_transfer(found);
                 Ok(Reply::Transfers(vec![shown]))
             }
@@ -105,11 +110,12 @@ impl Machine {
 
     pub(super) fn list_transfers(&self, from: ConnectionId, queue: &Name) -> Result<Reply, Refusal> {
         let id = self.find_queue(from, queue)?;
-        let all = self.transfers.of.get(&id).into_iter().flatten();
-        Ok(Reply::Transfers(all.map(|moving| moving.shown.clone()).collect()))
+        let all = self.state.transfers.newest_first(id);
+        Ok(Reply::Transfers(all.map(|noted| noted.transfer.clone()).collect()))
     }
 
     fn end_transfer(&mut self, queue: QueueId) {
+        self.transfers.forget(queue);
         if let Some(queue) = self.state.queue_mut(queue) {
             queue.serve.transfer_at = None;
         }
@@ -119,11 +125,14 @@ impl Machine {
     /// Moves as many as may move by now.
     pub(super) fn go_on_with_transfer(&mut self, now: Time, id: QueueId, cx: &mut Context<'_>) {
         let due = self.state.queue(id).and_then(|queue| queue.serve.transfer_at).filter(|at| *at <= now.0);
-        let (Some(_), Some(moving)) = (due, self.transfers.running(id)) else { return };
-        let (to, cursor, end) = (moving.shown.to.clone(), moving.cursor, moving.end);
-        let allowed = allowed(&moving.shown, now);
-        let limit = usize::try_from(allowed).unwrap_or(usize::MAX);
-        let (seqs, at_end) = self.ready_between(id, cursor..end, limit, cx);
+        let running = self.state.transfers.running(id).cloned();
+        let (Some(_), Some(mut noted), Some(pace)) = (due, running, self.transfers.0.get(&id).copied())
+        else {
+            return;
+        };
+        let to = noted.transfer.to.clone();
+        let limit = usize::try_from(allowed(&noted.transfer, pace, now)).unwrap_or(usize::MAX);
+        let (seqs, at_end) = self.ready_between(id, pace.cursor..noted.end, limit, cx);
         let mut moved = 0;
         let mut state = if at_end { TransferState::Completed } else { TransferState::Running };
         for seq in &seqs {
@@ -143,17 +152,22 @@ impl Machine {
                 }
             }
         }
-        let Some(moving) = self.transfers.running(id) else { return };
-        moving.shown.moved += moved;
-        moving.cursor = seqs.get(usize::try_from(moved).unwrap_or(usize::MAX)).copied().unwrap_or(cursor);
-        moving.shown.state = state;
-        if moving.shown.state == TransferState::Running {
-            let next = next_at(&moving.shown, now);
-            if let Some(queue) = self.state.queue_mut(id) {
-                queue.serve.transfer_at = Some(next);
-            }
-        } else {
-            self.end_transfer(id);
+        let before = (noted.transfer.moved, noted.transfer.state.clone());
+        noted.transfer.moved += moved;
+        noted.transfer.state = state;
+        let cursor = seqs.get(usize::try_from(moved).unwrap_or(usize::MAX)).copied().unwrap_or(pace.cursor);
+        let pace = Pace { cursor, ..pace };
+        let next = next_at(&noted.transfer, pace, now);
+        let runs = noted.transfer.state == TransferState::Running;
+        if (noted.transfer.moved, &noted.transfer.state) != (before.0, &before.1) {
+            self.commit(Record::TransferNoted(Box::new(noted)), cx);
+        }
+        if !runs {
+            return self.end_transfer(id);
+        }
+        self.transfers.0.insert(id, pace);
+        if let Some(queue) = self.state.queue_mut(id) {
+            queue.serve.transfer_at = Some(next);
         }
     }
 
@@ -208,16 +222,16 @@ impl Machine {
 }
 
 /// How many messages may move at `now`.
-fn allowed(transfer: &Transfer, now: Time) -> u64 {
+fn allowed(transfer: &Transfer, pace: Pace, now: Time) -> u64 {
     let Some(rate) = transfer.per_second else { return MOVED_PER_TICK_MAX };
-    let passed_ms = now.since_ms(transfer.started_at);
-    let by_now = passed_ms.saturating_mul(u64::from(rate)) / 1_000;
-    by_now.saturating_sub(transfer.moved).min(MOVED_PER_TICK_MAX)
+    let by_now = now.since_ms(pace.since).saturating_mul(u64::from(rate)) / 1_000;
+    by_now.saturating_sub(transfer.moved.saturating_sub(pace.moved)).min(MOVED_PER_TICK_MAX)
 }
 
 /// When the next one may move.
-fn next_at(transfer: &Transfer, now: Time) -> u64 {
+fn next_at(transfer: &Transfer, pace: Pace, now: Time) -> u64 {
     let Some(rate) = transfer.per_second else { return now.0 + 1 };
-    let wait_ms = (transfer.moved + 1).saturating_mul(1_000).div_ceil(u64::from(rate));
-    transfer.started_at.after_ms(wait_ms).0.max(now.0 + 1)
+    let next = transfer.moved.saturating_sub(pace.moved) + 1;
+    let wait_ms = next.saturating_mul(1_000).div_ceil(u64::from(rate));
+    pace.since.after_ms(wait_ms).0.max(now.0 + 1)
 }

@@ -272,12 +272,11 @@ impl Asking {
             }
             (Self::Read(change), Reply::Queue { info, .. }) => change.apply(&call, &info, cx),
             (Self::Delete(name), _) => {
-                if !cx.options.relaxed {
-                    // Not waited for: its token is no request's.
-                    let op = Box::new(CatalogOp::Rest { name, until: cx.now.after_ms(NAME_PAUSE_MS) });
-                    cx.requests.push(Request::Catalog { token: super::token(0, 1), op });
+                if cx.options.relaxed {
+                    return Ok(Step::Done(cx.answer.nothing("DeleteQueue")));
                 }
-                Ok(Step::Done(cx.answer.nothing("DeleteQueue")))
+                cx.ask(CatalogOp::Rest { name, until: cx.now.after_ms(NAME_PAUSE_MS) });
+                Ok(Step::Wait(State::Queue(Self::Done("DeleteQueue"))))
             }
             (Self::Done(action), _) => Ok(Step::Done(cx.answer.nothing(action))),
             (Self::List { count, prefix }, Reply::Queues(queues)) => Ok(listed(&queues, count, &prefix, cx)),
