@@ -1,41 +1,26 @@
-//! The threads of a journal on disk: one prepares segments ahead of time, one syncs at intervals if the policy says so. Both
-//! end when the journal is dropped.
+//! The thread of a journal on disk: it prepares segments ahead of time, and ends when the journal is dropped.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::options::SyncPolicy;
 use crate::shared::Shared;
 
 /// Requests that may wait: whoever asks only wants it done once more from now on.
 const REQUESTS_MAX: usize = 1;
 
 pub(crate) struct Background {
-    /// `None` only while dropping: the threads end when their channel does.
+    /// `None` only while dropping: the thread ends when its channel does.
     prepare: Option<SyncSender<()>>,
-    interval: Option<SyncSender<()>>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Background {
     pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
-        let mut threads = Vec::new();
         let (prepare, requests) = sync_channel(REQUESTS_MAX);
-        threads.push(spawn("journal-prepare", shared, move |shared| prepare_on_request(shared, &requests))?);
-        let mut interval = None;
-        if let SyncPolicy::Interval(every) = shared.options.sync {
-            let (sender, ends) = sync_channel::<()>(REQUESTS_MAX);
-            interval = Some(sender);
-            threads.push(spawn("journal-sync", shared, move |shared| {
-                while ends.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                    // The failure poisons the journal; the next append reports it.
-                    let _ = shared.sync();
-                }
-            })?);
-        }
-        Ok(Self { prepare: Some(prepare), interval, threads })
+        let thread = spawn("journal-prepare", shared, move |shared| prepare_on_request(shared, &requests))?;
+        Ok(Self { prepare: Some(prepare), thread: Some(thread) })
     }
 
     pub(crate) fn prepare_soon(&self) {
@@ -49,8 +34,7 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         self.prepare = None;
-        self.interval = None;
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.thread.take() {
             // A panic there has been printed, and there is nothing to clean up.
             let _ = thread.join();
         }

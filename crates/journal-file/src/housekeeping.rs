@@ -58,6 +58,10 @@ impl Housekeeping for Shared {
         self.segments.read().values().map(info).collect()
     }
 
+    fn sync(&self) -> Result<Position, JournalError> {
+        Self::sync(self)
+    }
+
     fn remove_segment(&self, base: Position) -> Result<(), JournalError> {
         let closed = self.housekeeping.lock();
         if *closed == Closed(true) {

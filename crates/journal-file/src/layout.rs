@@ -6,7 +6,7 @@
 //!  ├────────────┼────────────┼────────────┼─────────┬─────────┬──── ─ ─
 //!  │ header     │ seal       │ mark       │ batch   │ batch   │ zeros or old content
 //!  └────────────┴────────────┴────────────┴─────────┴─────────┴──── ─ ─
-//!   once         once, when    now and then, with a relaxed sync policy
+//!   once         once, when    version 1 only
 //!                it is full
 //! ```
 //! Each of the three lies in a sector of its own, so that writing one never endangers another.
@@ -14,8 +14,8 @@
 use baton_journal::frame::crc32c;
 use baton_journal::{Epoch, JournalError, Position};
 
-/// Version of segment and snapshot files, and the newest one that is read.
-pub const FORMAT_VERSION: u16 = 1;
+/// Version of segment files, and the newest one that is read.
+pub const FORMAT_VERSION: u16 = 2;
 /// Bytes before the first batch of a segment.
 pub const SEGMENT_HEADER_BYTES: u64 = 4096;
 pub(crate) const SEAL_OFFSET: u64 = 512;
@@ -94,11 +94,11 @@ pub(crate) struct SegmentHeader {
     pub(crate) base: Position,
     /// Of all batches in it: every opening begins a segment of its own.
     pub(crate) epoch: Epoch,
-    /// Written with a relaxed sync policy: an invalid batch may precede valid ones at the end.
+    /// Of version 1, synced at intervals: an invalid batch may precede valid ones at the end.
     pub(crate) relaxed: bool,
     /// Where its batches end, once it is full.
     pub(crate) seal: Option<Position>,
-    /// Up to where it was synced, if that was ever noted (relaxed sync policy only).
+    /// Up to where it was synced, if that was ever noted (relaxed ones only).
     pub(crate) mark: Option<Position>,
 }
 
@@ -113,11 +113,10 @@ fn put(page: &mut [u8], at: usize, bytes: &[u8]) {
 }
 
 /// The whole header page of a new segment: everything else in it is zero, also what a recycled file held.
-pub(crate) fn encode_header(base: Position, epoch: Epoch, relaxed: bool) -> Vec<u8> {
+pub(crate) fn encode_header(base: Position, epoch: Epoch) -> Vec<u8> {
     let mut page = vec![0; usize::try_from(SEGMENT_HEADER_BYTES).unwrap_or(4096)];
     put(&mut page, 0, &SEGMENT_MAGIC);
     put(&mut page, 12, &FORMAT_VERSION.to_le_bytes());
-    put(&mut page, 14, &(if relaxed { FLAG_RELAXED } else { 0 }).to_le_bytes());
     put(&mut page, 16, &base.0.to_le_bytes());
     put(&mut page, 24, &epoch.0.to_le_bytes());
     let crc = crc32c(page.get(12..64).unwrap_or_default());
@@ -148,11 +147,6 @@ pub(crate) fn encode_seal(epoch: Epoch, end: Position) -> Vec<u8> {
     encode_slot(SEAL_MAGIC, epoch, end)
 }
 
-/// The mark: to be written at [`MARK_OFFSET`].
-pub(crate) fn encode_mark(epoch: Epoch, synced: Position) -> Vec<u8> {
-    encode_slot(MARK_MAGIC, epoch, synced)
-}
-
 /// Reads the header page of the segment called `name`, which should begin at `base`. A seal or mark that
 /// is not valid counts as not there: a crash may have torn it, and nothing is lost by doing without.
 pub(crate) fn decode_header(page: &[u8], name: &str, base: Position) -> Result<SegmentHeader, JournalError> {
@@ -170,7 +164,8 @@ pub(crate) fn decode_header(page: &[u8], name: &str, base: Position) -> Result<S
         return corrupt("the checksum of the segment header does not match");
     }
     let flags = u16::from_le_bytes(field(page, 14));
-    if version == 0 || flags & !FLAG_RELAXED != 0 {
+    let flags_known = if version == 1 { FLAG_RELAXED } else { 0 };
+    if version == 0 || flags & !flags_known != 0 {
         return corrupt("the segment header has a version or flags that were never written");
     }
     if u64::from_le_bytes(field(page, 16)) != base.0 {
@@ -202,15 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn a_header_comes_back_with_seal_and_mark() {
-        let mut page = encode_header(Position(64), Epoch(5), true);
+    fn a_header_comes_back_with_its_seal() {
+        let mut page = encode_header(Position(64), Epoch(5));
         put(&mut page, 512, &encode_seal(Epoch(5), Position(128)));
-        put(&mut page, 1024, &encode_mark(Epoch(4), Position(96)));
+        put(&mut page, 1024, &encode_slot(MARK_MAGIC, Epoch(4), Position(96)));
         let header = decode_header(&page, "x", Position(64)).unwrap();
         let expected = SegmentHeader {
             base: Position(64),
             epoch: Epoch(5),
-            relaxed: true,
+            relaxed: false,
             seal: Some(Position(128)),
             mark: None, // of an earlier epoch
         };

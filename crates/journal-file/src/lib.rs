@@ -37,7 +37,7 @@ mod writer;
 
 pub use layout::{FORMAT_VERSION, LOCK_FILE, SEGMENT_HEADER_BYTES};
 pub use open::{open, open_on};
-pub use options::{Options, SyncPolicy};
+pub use options::Options;
 pub use os_disk::OsDisk;
 pub use sim_disk::SimDisk;
 pub use writer::FileJournal;

@@ -55,7 +55,7 @@ pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Opened, JournalE
             offset = torn.offset,
             position = torn.position.0,
             what = torn.what,
-            "the last batch of the journal was torn by a crash and is cut off; it had not been confirmed"
+            "a crash tore the end of the journal, which is cut off; it was not durable yet"
         );
     }
     make_durable(disk.as_ref(), &found)?;

@@ -1,18 +1,6 @@
 //! What can be configured about a journal on disk, with defaults and their reasons.
 
-use std::time::Duration;
-
 use crate::layout::SEGMENT_HEADER_BYTES;
-
-/// When appended batches are brought to stable storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SyncPolicy {
-    /// Before `append` returns: a confirmed message survives a power loss.
-    Always,
-    /// At this interval: a power loss takes what was confirmed since the last sync; the death of the process alone
-    /// takes nothing.
-    Interval(Duration),
-}
 
 /// How a journal is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +8,11 @@ pub struct Options {
     /// Bytes of batches in one segment, unless a single batch is larger. Default 64 MiB: about a tenth of a second
     /// of full load, so that removal is fine-grained, and few enough files for terabytes.
     pub segment_bytes: u64,
-    /// Default [`SyncPolicy::Always`].
-    pub sync: SyncPolicy,
     /// Free space below which only essential batches (acknowledgements) get new segments, so that a full disk
     /// can be drained; a quarter of it is set aside as a file. Default 64 MiB. 0 switches both off.
     pub disk_reserve_bytes: u64,
-    /// Prepare segments (and sync at intervals) on threads of the journal. Default true; without them all work
-    /// is done within the calls, which a deterministic simulation needs. [`SyncPolicy::Interval`] then syncs only in
-    /// `sync`, at the end of a segment and before a snapshot.
+    /// Prepare segments on a thread of the journal. Default true; without it all work is done within the calls, which a
+    /// deterministic simulation needs.
     pub background: bool,
 }
 
@@ -35,7 +20,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            sync: SyncPolicy::Always,
             disk_reserve_bytes: 64 << 20,
             background: true,
         }
@@ -49,10 +33,6 @@ const GROWTH: u64 = 4;
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
 impl Options {
-    pub(crate) fn is_relaxed(&self) -> bool {
-        self.sync != SyncPolicy::Always
-    }
-
     pub(crate) fn first_segment_bytes(&self) -> u64 {
         self.segment_bytes.min(FIRST_SEGMENT_BYTES)
     }

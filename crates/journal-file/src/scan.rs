@@ -102,11 +102,11 @@ impl<'a> SegmentScan<'a> {
         self.bytes_at(offset, wanted, false)
     }
 
-    /// The first valid batch behind `position`, where none is: what tells damage from a torn tail.
+    /// The first valid batch that begins behind `position`, where none is: what tells damage from a torn tail.
     pub(crate) fn valid_batch_behind(
         &mut self,
         position: Position,
-    ) -> Result<Option<Position>, JournalError> {
+    ) -> Result<Option<BatchHeader>, JournalError> {
         let mut at = position.plus(ALIGN_BYTES as u64);
         loop {
             let offset = offset_in_file(self.base, at);
@@ -121,8 +121,8 @@ impl<'a> SegmentScan<'a> {
             if found.is_none() {
                 continue;
             }
-            if self.judge(at, false)?.is_ok() {
-                return Ok(Some(at));
+            if let Ok(header) = self.judge(at, false)? {
+                return Ok(Some(header));
             }
             at = at.plus(ALIGN_BYTES as u64);
         }

@@ -11,7 +11,6 @@ use baton_journal::{EachRecord, Epoch, JournalError, JournalReader, Location, Po
 use parking_lot::{Mutex, RwLock};
 
 use crate::disk::{Disk, DiskFile};
-use crate::layout::{MARK_OFFSET, encode_mark};
 use crate::options::Options;
 use crate::scan::{SegmentScan, offset_in_file, unreadable};
 use crate::spares::Spares;
@@ -103,7 +102,7 @@ impl Shared {
         self.active().map_or(Position::START, |active| active.end())
     }
 
-    /// Brings everything written so far to stable storage. Only needed with a relaxed sync policy.
+    /// Brings everything written so far to stable storage.
     pub(crate) fn sync(&self) -> Result<Position, JournalError> {
         let _one_at_a_time = self.syncing.lock();
         self.check()?;
@@ -113,10 +112,6 @@ impl Shared {
         if self.durable.load(Ordering::Acquire) < end.0 {
             active.file.sync_data().map_err(|e| self.fail("fdatasync", &active.name, e))?;
             self.durable.fetch_max(end.0, Ordering::AcqRel);
-            // Reaches storage with the next sync, which is early enough: it may only ever say too little.
-            let mark = encode_mark(active.epoch, end);
-            let marked = active.file.write_at(MARK_OFFSET, &mark);
-            marked.map_err(|e| self.fail("writing a mark", &active.name, e))?;
         }
         Ok(end)
     }

@@ -8,9 +8,11 @@ use baton_journal::frame::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES, crc32c};
 use baton_journal::{EachSnapshotRecord, JournalError, Position, SnapshotSink, SnapshotSource};
 
 use crate::disk::{Disk, DiskFile, is_full};
-use crate::layout::{FORMAT_VERSION, TEMPORARY_SUFFIX, field, snapshot_name};
+use crate::layout::{TEMPORARY_SUFFIX, field, snapshot_name};
 use crate::scan::unreadable;
 
+/// Version of snapshot files, and the newest one that is read.
+const SNAPSHOT_VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"BATONSNP";
 const HEADER_BYTES: usize = 32;
 const BLOCK_HEADER_BYTES: usize = 16;
@@ -95,7 +97,7 @@ fn encode_header(position: Position) -> [u8; HEADER_BYTES] {
         }
     };
     fill(0, &MAGIC);
-    fill(12, &FORMAT_VERSION.to_le_bytes());
+    fill(12, &SNAPSHOT_VERSION.to_le_bytes());
     fill(16, &position.0.to_le_bytes());
     let crc = crc32c(header.get(12..).unwrap_or_default());
     if let Some(to) = header.get_mut(8..12) {
@@ -179,9 +181,9 @@ impl Reader {
         if field::<8>(&header, 0) != MAGIC {
             return Err(self.corrupt("it does not begin with the header of a snapshot"));
         }
-        if version > FORMAT_VERSION {
+        if version > SNAPSHOT_VERSION {
             let file = self.name.clone();
-            return Err(JournalError::Unsupported { file, version, version_max: FORMAT_VERSION });
+            return Err(JournalError::Unsupported { file, version, version_max: SNAPSHOT_VERSION });
         }
         if header != encode_header(position) {
             return Err(self.corrupt("the header of the snapshot is damaged or of another position"));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use baton_journal::frame::BatchDefect;
+use baton_journal::frame::{ALIGN_BYTES, BatchDefect};
 use baton_journal::{JournalError, Position, TornTail};
 
 use crate::disk::{Disk, DiskFile};
@@ -154,13 +154,19 @@ pub(crate) fn find_tail(
         return Err(corrupt(&segment.name, offset, format!("{defect}, though this place was synced")));
     }
     let mut scan = SegmentScan::new(segment.file.as_ref(), &segment.name, header.base, header.epoch)?;
-    let behind = scan.valid_batch_behind(end)?;
-    if let Some(behind) = behind.filter(|_| !header.relaxed) {
-        let what =
-            format!("{defect}, but a valid batch follows at offset {}", offset_in_file(header.base, behind));
-        return Err(corrupt(&segment.name, offset, what));
+    let mut follows = false;
+    let mut at = end;
+    while let Some(behind) = scan.valid_batch_behind(at)? {
+        follows = true;
+        // It was written when this place was durable already. (Version 1 left that to a flag of the segment.)
+        if behind.durable > end && !header.relaxed {
+            let found = offset_in_file(header.base, behind.base);
+            let what = format!("{defect}, but a valid batch that was written later follows at offset {found}");
+            return Err(corrupt(&segment.name, offset, what));
+        }
+        at = Position(behind.base.0 + behind.framed_bytes() - ALIGN_BYTES as u64);
     }
-    let clean = behind.is_none() && matches!(defect, BatchDefect::NoBatch | BatchDefect::Stale { .. });
+    let clean = !follows && matches!(defect, BatchDefect::NoBatch | BatchDefect::Stale { .. });
     let torn = || TornTail { file: segment.name.clone(), offset, position: end, what: defect.to_string() };
     Ok((end, (!clean).then(torn)))
 }

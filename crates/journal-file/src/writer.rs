@@ -1,4 +1,4 @@
-//! The writer: one write and one sync per batch, and moving on to the next segment. Where files come from is in
+//! The writer: one write per batch, one sync when it is asked for, and moving on to the next segment. Where files come from is in
 //! `spares`; what happens before the first append is in `open`.
 
 use std::io;
@@ -44,10 +44,6 @@ impl Drop for FileJournal {
     fn drop(&mut self) {
         self.shared.spares.stop();
         self.background = None;
-        if self.shared.options.is_relaxed() && self.shared.check().is_ok() {
-            // A failure has been logged; there is nobody left to tell.
-            let _ = self.shared.sync();
-        }
         // From here on another process may own the directory.
         *self.shared.housekeeping.lock() = Closed(true);
     }
@@ -56,8 +52,7 @@ impl Drop for FileJournal {
 /// Makes `spare` the segment that begins at `base`: durable when this returns. Whatever fails, no segment
 /// has changed.
 pub(crate) fn fill_in_header(shared: &Shared, spare: &Spare, base: Position) -> io::Result<()> {
-    let relaxed = shared.options.is_relaxed();
-    spare.file.write_at(0, &encode_header(base, shared.epoch, relaxed))?;
+    spare.file.write_at(0, &encode_header(base, shared.epoch))?;
     spare.file.sync_data()
 }
 
@@ -213,7 +208,7 @@ impl FileJournal {
 
     /// Writes the batch, with one call unless something large is attached to it. The zeros behind it fill the last page, so that the file system need
     /// not read that page first when the file is a recycled one.
-    fn write(&self, batch: &SealedBatch) -> io::Result<()> {
+    fn write_out(&self, batch: &SealedBatch) -> io::Result<()> {
         let segment = &self.active.segment;
         let end_offset = offset_in_file(segment.base, batch.end());
         let slack_bytes = usize::try_from(end_offset.next_multiple_of(PAGE_BYTES) - end_offset).unwrap_or(0);
@@ -239,7 +234,7 @@ impl FileJournal {
     }
 
     fn write_or_use_reserve(&mut self, batch: &SealedBatch) -> Result<(), JournalError> {
-        match self.write(batch) {
+        match self.write_out(batch) {
             Ok(()) => return Ok(()),
             Err(error) if is_full(&error) => {}
             Err(error) => return Err(self.shared.fail("writing", &self.active.segment.name, error)),
@@ -247,7 +242,7 @@ impl FileJournal {
         self.undo(batch)?;
         let reserve = self.reserve_file(batch)?;
         self.move_on(reserve, batch.base())?;
-        self.write(batch).map_err(|e| self.shared.fail("writing", &self.active.segment.name, e))
+        self.write_out(batch).map_err(|e| self.shared.fail("writing", &self.active.segment.name, e))
     }
 
     /// Before a batch goes into a segment for essential ones: is it one, or has the disk space again?
@@ -276,12 +271,15 @@ impl Journal for FileJournal {
         Position(self.shared.durable.load(Ordering::Acquire))
     }
 
-    fn append(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
+    fn write(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
         self.shared.check()?;
         let expected = self.end();
         if batch.base() != expected || batch.epoch() != self.shared.epoch {
             let (epoch, got, got_epoch) = (self.shared.epoch, batch.base(), batch.epoch());
             return Err(JournalError::OutOfSequence { expected, epoch, got, got_epoch });
+        }
+        if batch.durable() > self.durable() {
+            return Err(JournalError::NotDurable { claimed: batch.durable(), durable: self.durable() });
         }
         if self.active.essential_only {
             self.check_reserve(batch)?;
@@ -293,10 +291,6 @@ impl Journal for FileJournal {
         self.write_or_use_reserve(batch)?;
         let segment = &self.active.segment;
         let end = batch.end();
-        if !self.shared.options.is_relaxed() {
-            segment.file.sync_data().map_err(|e| self.shared.fail("fdatasync", &segment.name, e))?;
-            self.shared.durable.store(end.0, Ordering::Release);
-        }
         let file_bytes = offset_in_file(segment.base, end).next_multiple_of(PAGE_BYTES);
         segment.file_bytes.fetch_max(file_bytes, Ordering::AcqRel);
         segment.end.store(end.0, Ordering::Release);

@@ -1,14 +1,13 @@
-//! The contract of `baton-journal`, kept on a real directory and on the simulated disk, with each sync policy.
+//! The contract of `baton-journal`, kept on a real directory and on the simulated disk.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use baton_journal::conformance::{self, Opener};
-use baton_journal_file::{Options, SimDisk, SyncPolicy, open, open_on};
+use baton_journal_file::{Options, SimDisk, open, open_on};
 
-fn options(sync: SyncPolicy, background: bool) -> Options {
-    Options { segment_bytes: conformance::SEGMENT_BYTES, sync, background, ..Options::default() }
+fn options(background: bool) -> Options {
+    Options { segment_bytes: conformance::SEGMENT_BYTES, background, ..Options::default() }
 }
 
 fn in_directory(options: &Options) -> Opener {
@@ -19,33 +18,25 @@ fn in_directory(options: &Options) -> Opener {
 
 #[test]
 fn in_a_real_directory() {
-    let options = options(SyncPolicy::Always, true);
+    let options = options(true);
     conformance::run(&mut || in_directory(&options));
 }
 
 #[test]
 fn in_a_real_directory_without_threads() {
-    let options = options(SyncPolicy::Always, false);
-    conformance::run(&mut || in_directory(&options));
-}
-
-#[test]
-fn in_a_real_directory_synced_at_intervals() {
-    let options = options(SyncPolicy::Interval(Duration::from_millis(5)), true);
+    let options = options(false);
     conformance::run(&mut || in_directory(&options));
 }
 
 #[test]
 fn on_the_simulated_disk() {
-    for sync in [SyncPolicy::Always, SyncPolicy::Interval(Duration::from_millis(5))] {
-        let mut seed = 0;
-        conformance::run(&mut || {
-            seed += 1;
-            let disk = SimDisk::new(seed);
-            let options = options(sync, false);
-            Box::new(move || open_on(Arc::new(disk.clone()), options.clone()))
-        });
-    }
+    let mut seed = 0;
+    conformance::run(&mut || {
+        seed += 1;
+        let disk = SimDisk::new(seed);
+        let options = options(false);
+        Box::new(move || open_on(Arc::new(disk.clone()), options.clone()))
+    });
 }
 
 #[test]

@@ -420,30 +420,53 @@ fn a_batch_refused_for_lack_of_space_never_comes_back() {
     }
 }
 
+/// Writes a batch of one record of 100 bytes, 144 in all, without a sync.
+fn write(journal: &mut dyn Journal, n: u8) {
+    let mut builder = journal.batch_builder();
+    builder.record(|buf| buf.extend_from_slice(&[n; 100])).unwrap();
+    builder.set_durable(journal.durable());
+    journal.write(&builder.finish()).unwrap();
+}
+
 #[test]
-fn with_relaxed_syncing_only_what_was_not_synced_is_given_up() {
-    use baton_journal_file::SyncPolicy;
-    let options = Options { sync: SyncPolicy::Interval(std::time::Duration::from_secs(1)), ..options() };
-    for damaged in 0..6u64 {
+fn what_was_not_synced_is_given_up_and_what_was_is_damage() {
+    const BATCH_BYTES: u64 = 144;
+    for damaged in 0..8u64 {
         let disk = SimDisk::new(damaged);
-        let mut journal = try_open(&disk, &options).unwrap().journal;
-        for n in 0..6 {
-            append(journal.as_mut(), &[n; 100]).unwrap();
-            if n == 2 {
+        let mut journal = try_open(&disk, &options()).unwrap().journal;
+        for n in 0..8 {
+            if n == 6 {
+                // The batches behind say that those before it are durable.
                 journal.sync().unwrap();
             }
+            write(journal.as_mut(), n);
         }
-        assert_eq!((journal.durable(), journal.end()), (Position(3 * 144), Position(6 * 144)));
+        assert_eq!((journal.durable(), journal.end()), (Position(6 * BATCH_BYTES), Position(8 * BATCH_BYTES)));
         drop(journal);
-        // Dropping has synced and marked all of it.
-        let mark = 1024;
-        let offset = SEGMENT_HEADER_BYTES as usize + (damaged * 144) as usize + 60;
+        let offset = SEGMENT_HEADER_BYTES as usize + (damaged * BATCH_BYTES) as usize + 60;
         assert!(disk.damage(&segment_file(Position::START), offset, 1));
-        let error = try_open(&disk, &options).err().unwrap();
-        assert_eq!(error.kind(), JournalErrorKind::Corrupt, "batch {damaged} was synced and marked");
-        assert!(disk.damage(&segment_file(Position::START), mark, 0xff));
-        assert_eq!(replay(&disk, &options).unwrap().len() as u64, damaged, "without a mark");
+        if damaged < 6 {
+            let error = try_open(&disk, &options()).err().unwrap();
+            assert_eq!(error.kind(), JournalErrorKind::Corrupt, "batch {damaged} was synced");
+        } else {
+            assert_eq!(replay(&disk, &options()).unwrap().len() as u64, damaged, "never promised");
+        }
     }
+}
+
+#[test]
+fn a_failed_sync_is_final_also_from_beside_the_writer() {
+    let disk = SimDisk::new(3);
+    let mut journal = try_open(&disk, &options()).unwrap().journal;
+    write(journal.as_mut(), 1);
+    disk.fail_sync(1);
+    assert!(journal.housekeeping().sync().unwrap_err().is_final());
+    let mut builder = journal.batch_builder();
+    builder.record(|buf| buf.push(1)).unwrap();
+    builder.set_durable(journal.durable());
+    assert!(journal.write(&builder.finish()).unwrap_err().is_final(), "the writer stops too");
+    assert!(journal.sync().unwrap_err().is_final() && journal.housekeeping().sync().unwrap_err().is_final());
+    assert_eq!(journal.durable(), Position::START);
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub struct BatchBuilder {
     attached_bytes: usize,
     record_count: u32,
     essential: bool,
+    /// As was said; `None`: everything before the base.
+    durable: Option<Position>,
     spare: Vec<Vec<u8>>,
 }
 
@@ -68,6 +70,7 @@ impl BatchBuilder {
             attached_bytes: 0,
             record_count: 0,
             essential: false,
+            durable: None,
             spare: Vec::new(),
         };
         builder.begin(base);
@@ -151,6 +154,12 @@ impl BatchBuilder {
         self.essential = true;
     }
 
+    /// Says how far storage got at least: what lies between here and the base may not be durable when this batch is
+    /// written. Ends with the batch; without it everything before the batch is taken to be durable.
+    pub fn set_durable(&mut self, durable: Position) {
+        self.durable = Some(durable);
+    }
+
     /// Seals the batch and begins the next one right behind it.
     pub fn finish(&mut self) -> SealedBatch {
         let payload_bytes = self.buf.len() + self.attached_bytes - HEADER_BYTES;
@@ -162,6 +171,8 @@ impl BatchBuilder {
         self.put(16, &base.0.to_le_bytes());
         self.put(24, &epoch.0.to_le_bytes());
         self.put(32, &record_count.to_le_bytes());
+        let (unsynced, durable) = unsynced(base, self.durable);
+        self.put(36, &unsynced.to_le_bytes());
         let crc = match self.attached.as_slice() {
             [] => crc32c(self.buf.get(CRC_FROM..).expect("begin() made room for the header")),
             attached => crc32c_of(pieces(&self.buf, attached, CRC_FROM..self.buf.len())),
@@ -175,7 +186,7 @@ impl BatchBuilder {
         let attached = std::mem::take(&mut self.attached);
         let essential = self.essential;
         let sealed =
-            SealedBatch { buf, attached, own_bytes, framed_bytes, base, epoch, record_count, essential };
+            SealedBatch { buf, attached, own_bytes, framed_bytes, base, durable, epoch, record_count, essential };
         self.begin(sealed.end());
         sealed
     }
@@ -197,6 +208,7 @@ impl BatchBuilder {
         self.base = base;
         self.record_count = 0;
         self.essential = false;
+        self.durable = None;
         self.attached.clear();
         self.attached_bytes = 0;
         self.buf.clear();
@@ -224,6 +236,15 @@ fn pieces<'a>(
     own.zip(between).flat_map(|(own, attached)| [Some(own), attached]).flatten()
 }
 
+/// What the header says of how far storage got, in units of [`ALIGN_BYTES`] before the base, and what that means.
+fn unsynced(base: Position, durable: Option<Position>) -> (u32, Position) {
+    let unit = ALIGN_BYTES as u64;
+    let bytes = durable.map_or(0, |durable| base.0.saturating_sub(durable.0));
+    // More than 32 GiB do not fit: then it says too much, which the journal refuses.
+    let units = u32::try_from(bytes.div_ceil(unit)).unwrap_or(u32::MAX);
+    (units, Position(base.0.saturating_sub(u64::from(units) * unit)))
+}
+
 /// A batch ready to be written: checksummed, never changed again.
 #[derive(Debug)]
 pub struct SealedBatch {
@@ -233,6 +254,7 @@ pub struct SealedBatch {
     own_bytes: usize,
     framed_bytes: usize,
     base: Position,
+    durable: Position,
     epoch: Epoch,
     record_count: u32,
     essential: bool,
@@ -255,6 +277,12 @@ impl SealedBatch {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Everything before this must be on stable storage when it is written.
+    #[must_use]
+    pub fn durable(&self) -> Position {
+        self.durable
     }
 
     /// Number of records.

@@ -31,6 +31,8 @@ pub fn run(factory: &mut Factory<'_>) {
     reads_span_batches_up_to_the_end_of_the_segment(&mut factory());
     scan_walks_whole_batches(&mut factory());
     wrong_batches_are_refused(&mut factory());
+    written_is_not_durable(&mut factory());
+    syncing_runs_beside_the_writer(&mut factory());
     second_writer_is_excluded(&mut factory());
     epochs_differ(&mut factory());
     snapshots_bound_replay(&mut factory());
@@ -257,6 +259,85 @@ pub fn wrong_batches_are_refused(opener: &mut Opener) {
     let (mut journal, mut recovery) = open(opener);
     assert_eq!(replayed(recovery.as_mut()).len(), 1);
     assert_eq!(journal.append(&second).unwrap_err().kind(), JournalErrorKind::Bug, "of an earlier opening");
+}
+
+/// What was written can be read and replayed, and is durable when a sync says so, whoever asked for it; a batch may not
+/// claim more than that.
+///
+/// # Panics
+/// When that is not so.
+pub fn written_is_not_durable(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let mut expected = fill(journal.as_mut(), &mut builder, 2);
+    let synced = journal.end();
+    assert_eq!(journal.durable(), synced);
+    let mut write = |journal: &mut dyn Journal, builder: &mut BatchBuilder, n: usize, durable| {
+        let bytes = payload(n);
+        let location = builder.record(|buf| buf.extend_from_slice(&bytes)).unwrap();
+        builder.set_durable(durable);
+        let batch = builder.finish();
+        assert_eq!(batch.durable(), durable);
+        let end = journal.write(&batch)?;
+        assert_eq!((end, journal.end()), (batch.end(), end), "write returns the end of the batch");
+        assert!(journal.reader().read(location).unwrap() == bytes, "what was written can be read");
+        expected.push((location, bytes));
+        Ok::<Position, JournalError>(end)
+    };
+    for n in 10..13 {
+        write(journal.as_mut(), &mut builder, n, synced).expect("a batch behind others that are not durable");
+        assert_eq!(journal.durable(), synced, "nobody has synced");
+    }
+    let end = journal.end();
+    let error = write(journal.as_mut(), &mut builder, 13, end).expect_err("it claims too much");
+    assert_eq!((error.kind(), journal.end()), (JournalErrorKind::Bug, end));
+    builder.restart(end);
+    assert_eq!(journal.housekeeping().sync().unwrap(), end, "a sync from beside");
+    assert_eq!(journal.durable(), end);
+    write(journal.as_mut(), &mut builder, 14, end).expect("now it is right");
+    assert_eq!(journal.sync().unwrap(), journal.end());
+    write(journal.as_mut(), &mut builder, 15, end).expect("it may know less than there is");
+    write(journal.as_mut(), &mut builder, 16, end).expect("it may know less than there is");
+    drop(journal);
+    let (journal, mut recovery) = open(opener);
+    assert!(replayed(recovery.as_mut()) == expected, "replay differs from what was written");
+    assert_eq!(journal.durable(), journal.end(), "recovery makes durable what it hands over");
+}
+
+/// Syncs on another thread neither disturb the writer nor say too much.
+///
+/// # Panics
+/// When they do.
+pub fn syncing_runs_beside_the_writer(opener: &mut Opener) {
+    let (mut journal, _) = open(opener);
+    let mut builder = journal.batch_builder();
+    let housekeeping = journal.housekeeping();
+    let (to_syncer, from_writer) = std::sync::mpsc::sync_channel::<Position>(2);
+    let syncing = thread::spawn(move || {
+        for written in from_writer {
+            assert!(housekeeping.sync().expect("a sync beside the writer") >= written);
+        }
+    });
+    let mut expected = Records::new();
+    for n in 0..200 {
+        let bytes = payload(n);
+        let location = builder.record(|buf| buf.extend_from_slice(&bytes)).unwrap();
+        expected.push((location, bytes));
+        builder.set_durable(journal.durable());
+        let sealed = builder.finish();
+        journal.write(&sealed).expect("a write beside a sync");
+        assert!(journal.durable() <= journal.end());
+        builder.recycle(sealed);
+        if n % 10 == 9 {
+            to_syncer.send(journal.end()).unwrap();
+        }
+    }
+    drop(to_syncer);
+    syncing.join().expect("the syncer found nothing wrong");
+    assert_eq!(journal.durable(), journal.end());
+    drop(journal);
+    let (_, mut recovery) = open(opener);
+    assert!(replayed(recovery.as_mut()) == expected, "replay differs from what was written");
 }
 
 /// While one journal is open, a second cannot be.

@@ -107,6 +107,14 @@ pub enum JournalError {
         /// The epoch of the batch.
         got_epoch: Epoch,
     },
+    /// A batch claims that more is durable than is: a bug of the caller, nothing was written.
+    #[error("a batch claims that everything before {claimed} is durable, but only what precedes {durable} is")]
+    NotDurable {
+        /// What it claims.
+        claimed: Position,
+        /// How far storage got.
+        durable: Position,
+    },
     /// The segment cannot be removed; keep it and ask again later.
     #[error("segment {base} stays: {why}")]
     NotRemovable {
@@ -167,7 +175,9 @@ impl JournalError {
             Self::Corrupt { .. } => JournalErrorKind::Corrupt,
             Self::Unsupported { .. } | Self::NotUnderstood { .. } => JournalErrorKind::Invalid,
             Self::NotFound { .. } => JournalErrorKind::NotFound,
-            Self::OutOfSequence { .. } | Self::SnapshotRefused { .. } => JournalErrorKind::Bug,
+            Self::OutOfSequence { .. } | Self::NotDurable { .. } | Self::SnapshotRefused { .. } => {
+                JournalErrorKind::Bug
+            },
         }
     }
 

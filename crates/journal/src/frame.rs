@@ -6,7 +6,7 @@ use crate::{Epoch, JournalError, Location, Position};
 /// First bytes of each batch.
 pub const BATCH_MAGIC: [u8; 4] = *b"BtnB";
 /// Version written into each batch, and the newest one that is read.
-pub const BATCH_VERSION: u16 = 1;
+pub const BATCH_VERSION: u16 = 2;
 /// Bytes of the header of a batch.
 pub const HEADER_BYTES: usize = 40;
 /// Batches begin and end at multiples of this, so that positions do not depend on where segments end.
@@ -31,6 +31,8 @@ pub struct BatchHeader {
     pub epoch: Epoch,
     /// Number of records.
     pub record_count: u32,
+    /// Everything before this was on stable storage when the batch was written: at most `base`.
+    pub durable: Position,
     /// CRC32C over everything behind it up to the end of the records.
     pub crc: u32,
 }
@@ -134,12 +136,14 @@ pub fn read_header(bytes: &[u8], base: Position, epoch: Epoch) -> Result<BatchHe
             u32_at(bytes, 36)?,
         ))
     };
-    let (magic, crc, version, flags, payload_bytes, found_base, found_epoch, record_count, reserved) =
+    let (magic, crc, version, flags, payload_bytes, found_base, found_epoch, record_count, unsynced) =
         parsed().ok_or(BatchDefect::NoBatch)?;
     if magic != BATCH_MAGIC {
         return Err(BatchDefect::NoBatch);
     }
-    if version != BATCH_VERSION || flags != 0 || reserved != 0 {
+    // Version 1 knew no batches behind others that were not durable.
+    let known = version == BATCH_VERSION || (version == 1 && unsynced == 0);
+    if !known || flags != 0 {
         return Err(BatchDefect::Version { version });
     }
     let (found_base, found_epoch) = (Position(found_base), Epoch(found_epoch));
@@ -149,7 +153,8 @@ pub fn read_header(bytes: &[u8], base: Position, epoch: Epoch) -> Result<BatchHe
     if payload_bytes as usize > BATCH_BYTES_MAX {
         return Err(BatchDefect::Length { payload_bytes });
     }
-    Ok(BatchHeader { payload_bytes, base, epoch, record_count, crc })
+    let durable = base.0.saturating_sub(u64::from(unsynced).saturating_mul(ALIGN_BYTES as u64));
+    Ok(BatchHeader { payload_bytes, base, epoch, record_count, durable: Position(durable), crc })
 }
 
 /// Checks the whole batch whose first byte is the first of `bytes` (more may follow): length, checksum,

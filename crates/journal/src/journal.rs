@@ -27,27 +27,35 @@ pub trait Journal: Send {
     /// The epoch of this opening; every batch must carry it.
     fn epoch(&self) -> Epoch;
 
-    /// Where the next batch begins: behind the last one whose append returned `Ok`.
+    /// Where the next batch begins: behind the last one that was written.
     fn end(&self) -> Position;
 
-    /// Everything before this position is on stable storage. Equal to [`Journal::end`] unless the sync
-    /// policy is relaxed.
+    /// Everything before this position is on stable storage.
     fn durable(&self) -> Position;
 
-    /// Writes a batch and blocks until it is on stable storage (relaxed sync policy: until it is written).
+    /// Writes a batch: when this returns, it can be read and survives the death of the process, not that of the machine.
     /// Returns the new end.
     ///
     /// # Errors
-    /// `Full`: nothing counts, go on with a batch that starts at [`Journal::end`]. `OutOfSequence`: a bug, nothing
-    /// was written. `Failed` and `Fenced` are final and repeated by every later call.
-    fn append(&mut self, batch: &SealedBatch) -> Result<Position, JournalError>;
+    /// `Full`: nothing counts, go on with a batch that starts at [`Journal::end`]. `OutOfSequence` and `NotDurable`: a bug,
+    /// nothing was written. `Failed` and `Fenced` are final and repeated by every later call.
+    fn write(&mut self, batch: &SealedBatch) -> Result<Position, JournalError>;
 
-    /// Brings everything appended so far to stable storage, whatever the sync policy, and returns that
-    /// position. To be called before an orderly stop.
+    /// Blocks until everything that was written is on stable storage, and returns that position. To be called also
+    /// before an orderly stop.
     ///
     /// # Errors
-    /// As for [`Journal::append`]; a failed sync is final.
+    /// `Failed` and `Fenced`, which are final: a failed sync is not tried again.
     fn sync(&mut self) -> Result<Position, JournalError>;
+
+    /// Writes a batch and blocks until it is on stable storage. Returns the new end.
+    ///
+    /// # Errors
+    /// As for [`Journal::write`] and [`Journal::sync`].
+    fn append(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
+        self.write(batch)?;
+        self.sync()
+    }
 
     /// A reader of this journal, for any thread.
     fn reader(&self) -> Arc<dyn JournalReader>;
@@ -61,7 +69,7 @@ pub trait Journal: Send {
     }
 }
 
-/// Reads what has been appended.
+/// Reads what has been written.
 pub trait JournalReader: Send + Sync {
     /// Reads the bytes at `location` into `buf`, replacing what is in it. A location may span several batches of one
     /// segment (their headers and padding are then among the bytes), for reading ahead.
@@ -82,7 +90,7 @@ pub trait JournalReader: Send + Sync {
     }
 
     /// Hands over every record of the batches from `from` (a batch boundary: a segment's base, a position that
-    /// `append` returned) up to `until` (exclusive; batches are never split), each batch checked against its checksum.
+    /// `write` returned) up to `until` (exclusive; batches are never split), each batch checked against its checksum.
     /// Stops at the end of the journal or at a removed segment and returns the position reached: the
     /// base of the first batch that was not read.
     ///
@@ -123,8 +131,14 @@ pub trait Housekeeping: Send + Sync {
     /// All segments, oldest first. The last one is active: not sealed.
     fn segments(&self) -> Vec<SegmentInfo>;
 
+    /// Brings everything that was written before this was called to stable storage while the writer goes on, and returns that position.
+    ///
+    /// # Errors
+    /// As for [`Journal::sync`]; the writer fails with it.
+    fn sync(&self) -> Result<Position, JournalError>;
+
     /// Removes a sealed segment that the newest snapshot covers. The caller vouches that nothing in it is
-    /// live; reading from it afterwards is `NotFound`.
+    /// live, by records that are durable; reading from it afterwards is `NotFound`.
     ///
     /// # Errors
     /// `NotRemovable` when it is active, not covered by a snapshot, or unknown; `Failed` when storage fails, in
@@ -132,8 +146,8 @@ pub trait Housekeeping: Send + Sync {
     fn remove_segment(&self, base: Position) -> Result<(), JournalError>;
 
     /// Stores a snapshot: the state after everything before `position`, which must be a batch boundary (a
-    /// position that `append` returned). Blocks until it is durable; the previous one counts until then.
-    /// With a relaxed sync policy the journal is synced first.
+    /// position that `write` returned). Blocks until it is durable; the previous one counts until then.
+    /// What was written is synced first, so that the snapshot never knows more than the journal.
     ///
     /// # Errors
     /// `SnapshotRefused` when `position` is beyond the end or not after the newest snapshot; `Full` and

@@ -29,26 +29,31 @@
 //! 2. **One writer.** A [`Journal`] is used by one thread. Opening it took whatever excludes a second
 //!    writer (a lock on the directory, an epoch in an object store) and chose an [`Epoch`] that no earlier
 //!    opening had.
-//! 3. **`append` returns `Ok` only when the batch is on stable storage** (with a relaxed sync policy: when
-//!    it is written; [`Journal::durable`] then says how far storage got). A batch is there whole or not at
-//!    all. After a crash the batch whose `append` did not return may be there or not; one whose `append`
-//!    returned `Ok` is there, and nothing is there that nobody appended.
-//! 4. **A failure is final.** After [`JournalError::Failed`] or [`JournalError::Fenced`] each later append
+//! 3. **Two stages.** When [`Journal::write`] has returned `Ok`, the batch is in the system's hands: it can be read, and it
+//!    survives the death of the process. When a sync that began after that has returned `Ok` ([`Journal::sync`],
+//!    [`Housekeeping::sync`] from any thread, or [`Journal::append`], which is both), it is on stable storage, which
+//!    [`Journal::durable`] says too. A batch is there whole or not at all, and only with all batches before it. After the
+//!    death of the process the batch whose `write` did not return may be there or not; after that of the machine those from
+//!    [`Journal::durable`] on may be, up to any one of them. Nothing is there that nobody wrote. A batch says in its header how far
+//!    storage had got when it was written ([`BatchBuilder::set_durable`]): so recovery can tell what was never
+//!    promised from what was damaged.
+//! 4. **A failure is final.** After [`JournalError::Failed`] or [`JournalError::Fenced`] each later write and sync
 //!    returns the same error: what reached storage is unknown, only recovery can tell. The exception is
 //!    [`JournalError::Full`]: nothing of the batch counts, the journal stays usable, and the next batch must
 //!    start at [`Journal::end`] again. Batches flagged *essential* (acknowledgements, which lead to free space)
 //!    may use a reserve that other batches are refused.
 //! 5. **Reading never writes.** A [`JournalReader`] may be used from any number of threads while the writer
-//!    appends. [`JournalReader::read`] returns the bytes of a location without looking at checksums (a
+//!    writes. [`JournalReader::read`] returns the bytes of a location without looking at checksums (a
 //!    location may be a part of a record); [`JournalReader::scan`] checks every batch it passes.
 //! 6. **A segment goes whole.** [`Housekeeping::remove_segment`] takes a sealed segment that the newest
-//!    snapshot covers. The caller vouches that nothing in it is live. Holes left of the snapshot are
+//!    snapshot covers. The caller vouches that nothing in it is live, and that the records that say so are durable. Before a segment is sealed
+//!    it is synced. Holes left of the snapshot are
 //!    therefore normal, holes right of it are corruption.
 //! 7. **A snapshot is atomic.** It counts when [`Housekeeping::write_snapshot`] has returned `Ok`; until then
 //!    the previous one does. One older snapshot is kept, for the day the newest cannot be read. To the
 //!    journal it is a sequence of opaque records, streamed in and out, never whole in memory.
-//! 8. **Only a torn tail is repaired:** the newest batch of the newest segment, when it is broken and
-//!    nothing valid follows. Its append never returned `Ok`, so nothing promised is lost. Any other damage
+//! 8. **Only a torn tail is repaired:** a broken batch in the newest segment, when no valid one follows that was written
+//!    after it had become durable; all from there on is given up. No sync had returned `Ok` for it, so nothing promised is lost. Any other damage
 //!    makes opening fail with [`JournalError::Corrupt`], which names file and offset.
 
 mod batch;

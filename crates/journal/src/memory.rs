@@ -1,6 +1,6 @@
 //! A journal in memory: for tests of what stands on a journal, and for brokers that keep nothing. Keeps
 //! every promise of the contract except surviving the process. The [`MemoryStore`] plays the disk: it outlives
-//! the journals opened on it, and tests can make it full or let it fail.
+//! the journals opened on it, and tests can make it full, let it fail, or take what was not synced.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -31,6 +31,8 @@ struct Stored {
     segments: BTreeMap<Position, Segment>,
     snapshot: Option<(Position, Vec<Vec<u8>>)>,
     end: Position,
+    durable: Position,
+    syncs: u64,
     openings: u64,
     open: bool,
     full: bool,
@@ -59,6 +61,8 @@ impl MemoryStore {
             segments: BTreeMap::from([(Position::START, active)]),
             snapshot: None,
             end: Position::START,
+            durable: Position::START,
+            syncs: 0,
             openings: 0,
             open: false,
             full: false,
@@ -82,6 +86,8 @@ impl MemoryStore {
         stored.open = true;
         stored.failure = None;
         stored.openings += 1;
+        // What recovery finds is what counts.
+        stored.durable = stored.end;
         let journal = MemoryJournal { epoch: Epoch(stored.openings), store: self.clone() };
         let recovery = MemoryRecovery {
             snapshot: stored.snapshot.as_ref().map(|s| s.0),
@@ -96,13 +102,44 @@ impl MemoryStore {
         self.stored.lock().full = full;
     }
 
-    /// From now on, until the journal is opened again, appending fails as after a failed sync.
+    /// The machine loses power while no journal is open: what was not synced is gone.
+    pub fn lose_power(&self) {
+        let mut stored = self.stored.lock();
+        let durable = stored.durable;
+        for segment in stored.segments.values_mut() {
+            segment.batches.retain(|base, _| *base < durable);
+            segment.end = segment.end.min(durable);
+        }
+        // The one that was begun for what is gone.
+        while let Some(last) = stored.segments.last_entry().filter(|last| *last.key() > durable) {
+            last.remove();
+        }
+        stored.end = durable;
+    }
+
+    /// How often something was synced.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.stored.lock().syncs
+    }
+
+    /// From now on, until the journal is opened again, writing and syncing fail.
     pub fn fail(&self) {
         self.stored.lock().failure = Some(JournalError::Failed {
             during: "fdatasync",
             file: "the memory store".to_owned(),
             source: Arc::new(io::Error::other("told to fail")),
         });
+    }
+
+    fn sync_all(&self) -> Result<Position, JournalError> {
+        let mut stored = self.stored.lock();
+        if let Some(failure) = &stored.failure {
+            return Err(failure.clone());
+        }
+        stored.syncs += u64::from(stored.durable < stored.end);
+        stored.durable = stored.end;
+        Ok(stored.end)
     }
 
     fn locate<T>(
@@ -140,10 +177,10 @@ impl Journal for MemoryJournal {
     }
 
     fn durable(&self) -> Position {
-        self.end()
+        self.store.stored.lock().durable
     }
 
-    fn append(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
+    fn write(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
         let mut guard = self.store.stored.lock();
         let stored = &mut *guard;
         if let Some(failure) = &stored.failure {
@@ -157,6 +194,9 @@ impl Journal for MemoryJournal {
                 got_epoch: batch.epoch(),
             });
         }
+        if batch.durable() > stored.durable {
+            return Err(JournalError::NotDurable { claimed: batch.durable(), durable: stored.durable });
+        }
         let needed_bytes = batch.len_bytes() as u64;
         if stored.full && !batch.is_essential() {
             return Err(JournalError::Full { needed_bytes, free_bytes: 0, reserve_bytes: 0 });
@@ -168,6 +208,10 @@ impl Journal for MemoryJournal {
         } else {
             *base
         };
+        if active_base == batch.base() {
+            // A segment is synced before it is sealed.
+            stored.durable = stored.durable.max(stored.end);
+        }
         let active = stored
             .segments
             .entry(active_base)
@@ -179,8 +223,7 @@ impl Journal for MemoryJournal {
     }
 
     fn sync(&mut self) -> Result<Position, JournalError> {
-        let stored = self.store.stored.lock();
-        stored.failure.clone().map_or(Ok(stored.end), Err)
+        self.store.sync_all()
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {
@@ -258,6 +301,10 @@ impl Housekeeping for MemoryStore {
         stored.segments.iter().map(info).collect()
     }
 
+    fn sync(&self) -> Result<Position, JournalError> {
+        self.sync_all()
+    }
+
     fn remove_segment(&self, base: Position) -> Result<(), JournalError> {
         let mut stored = self.stored.lock();
         let refuse = |why| Err(JournalError::NotRemovable { base, why });
@@ -289,6 +336,7 @@ impl Housekeeping for MemoryStore {
                 return refuse("a snapshot at or after it exists");
             }
         }
+        self.sync_all()?;
         let mut sink = MemorySink(Vec::new());
         source(&mut sink)?;
         self.stored.lock().snapshot = Some((position, sink.0));
