@@ -75,8 +75,13 @@ pub enum Fact<'a> {
         /// Which.
         key: Key,
     },
+    /// Everything that was told so far rests on what is on stable storage.
+    Durable,
     /// The broker died.
-    Died,
+    Died {
+        /// With its machine: what was not on stable storage may be gone.
+        power: bool,
+    },
     /// The broker is back, with this durable state, before it did anything.
     Back {
         /// When.

@@ -88,7 +88,7 @@ impl World {
 
     /// The broker dies now, and is started again.
     pub(crate) fn crash(&mut self, power: bool, again: Option<u64>) {
-        self.tell(&Fact::Died);
+        self.tell(&Fact::Died { power });
         self.lose_connections();
         self.planned = None;
         self.sync_may_fail = false;
@@ -125,7 +125,7 @@ impl World {
                 Ok(driver) => {
                     self.driver = Some(driver);
                     self.life += 1;
-                    self.back();
+                    self.back(power);
                     return;
                 }
                 // Its operator makes room.
@@ -150,7 +150,7 @@ impl World {
         }
         self.all_landed(state);
         self.tap();
-        self.tell(&Fact::Died);
+        self.tell(&Fact::Died { power: false });
         self.lose_connections();
         self.end_of_process(true);
         self.start(true);

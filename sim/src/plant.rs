@@ -244,6 +244,7 @@ fn copy_of(batch: &SealedBatch) -> Result<SealedBatch, JournalError> {
     let header =
         frame::read_header(bytes, batch.base(), batch.epoch()).expect("a batch that was just sealed");
     let mut builder = BatchBuilder::new(batch.epoch(), batch.base());
+    builder.set_durable(batch.durable());
     frame::each_record(bytes, &header, &mut |_, payload| {
         builder.record(|buf| buf.extend_from_slice(payload)).map(drop)
     })?;
@@ -263,14 +264,13 @@ impl Journal for EarlyJournal {
     fn durable(&self) -> Position {
         self.end()
     }
-    fn append(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
+    fn write(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
         self.write_held()?;
         self.held = Some(copy_of(batch)?);
         Ok(batch.end())
     }
     fn sync(&mut self) -> Result<Position, JournalError> {
-        self.write_held()?;
-        self.journal.sync()
+        self.failed.clone().map_or_else(|| Ok(self.end()), Err)
     }
     fn reader(&self) -> Arc<dyn JournalReader> {
         self.journal.reader()

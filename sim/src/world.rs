@@ -1,12 +1,13 @@
 //! The world: one broker, its disk, its clients, and the time. Does the steps of a scenario one after the other and tells
 //! the checkers what happens. Faults are in `faults`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use baton_core::snapshot::Item;
 use baton_engine::testing::Driver;
 use baton_engine::{Health, Options, Port, delivery_bytes};
-use baton_journal_file::{SimDisk, SyncPolicy};
+use baton_journal::Position;
+use baton_journal_file::SimDisk;
 use baton_model::request::MessageState;
 use baton_model::{Event, Fence, Seq, Time};
 
@@ -79,9 +80,13 @@ pub struct World {
     checkers: Vec<Box<dyn Checker>>,
     serials: Serial,
     step: usize,
-    /// The durable state at the end of the last batch that is surely durable, and of the one in flight.
+    /// The state at the end of the last batch that is surely durable, of those that were written after it, with their ends, and of the
+    /// one in flight.
     landed: Vec<Item>,
+    written: VecDeque<(Position, Vec<Item>)>,
     aloft: Option<Vec<Item>>,
+    /// Something was told since everything was last known to be durable.
+    told: bool,
     pub(crate) pages: Pages,
     pub(crate) unread_bytes_max: usize,
     trace: Option<Vec<String>>,
@@ -96,7 +101,6 @@ impl World {
     pub fn new(scenario: &Scenario, plant: Plant, traced: bool) -> Self {
         let files = baton_journal_file::Options {
             segment_bytes: scenario.segment_bytes,
-            sync: SyncPolicy::Always,
             disk_reserve_bytes: 16 << 10,
             background: false,
         };
@@ -128,6 +132,8 @@ impl World {
             serials: 0,
             step: 0,
             landed: Vec::new(),
+            written: VecDeque::new(),
+            told: false,
             aloft: None,
             pages: Pages::default(),
             unread_bytes_max: 0,
@@ -284,6 +290,7 @@ impl World {
             self.aloft = Some(normalised(driver.state(), self.now));
         }
         self.tap();
+        self.note_durable();
         self.count();
         self.bury();
     }
@@ -300,6 +307,7 @@ impl World {
             }
         }
         self.tap();
+        self.note_durable();
         self.bury();
         landed
     }
@@ -317,21 +325,39 @@ impl World {
 
     /// Everything is durable, and this is the state.
     pub(crate) fn all_landed(&mut self, state: Vec<Item>) {
-        self.aloft = Some(normalised(state, self.now));
-        self.settle_states();
-    }
-
-    /// The batch in flight is durable.
-    pub(crate) fn settle_states(&mut self) {
-        let Some(aloft) = self.aloft.take() else { return };
-        match self.pages.expanded(aloft) {
+        self.written.clear();
+        match self.pages.expanded(normalised(state, self.now)) {
             Ok(items) => self.landed = normalised(items, Time(0)),
             Err(why) => self.fail("pages", &why),
         }
     }
 
+    /// The batch in flight is written.
+    fn settle_states(&mut self) {
+        let Some(aloft) = self.aloft.take() else { return };
+        let end = self.driver.as_ref().map(|driver| driver.stored().0);
+        match (self.pages.expanded(aloft), end) {
+            (Ok(items), Some(end)) => self.written.push_back((end, normalised(items, Time(0)))),
+            (Ok(_), None) => {}
+            (Err(why), _) => self.fail("pages", &why),
+        }
+    }
+
+    /// Takes note of how far storage has got.
+    fn note_durable(&mut self) {
+        let Some(driver) = self.driver.as_ref().filter(|_| !self.disk.is_dark()) else { return };
+        let (end, durable) = driver.stored();
+        while let Some((_, state)) = self.written.pop_front_if(|(end, _)| *end <= durable) {
+            self.landed = state;
+        }
+        if end == durable && std::mem::take(&mut self.told) {
+            self.tell(&Fact::Durable);
+        }
+    }
+
     pub(crate) fn keep(&mut self) -> bool {
         let kept = self.driver.as_mut().is_some_and(Driver::keep);
+        self.note_durable();
         self.bury();
         kept
     }
@@ -351,6 +377,7 @@ impl World {
         let at = self.now;
         for (index, to, events) in all {
             for event in events {
+                self.told = true;
                 self.tell(&Fact::Told { at, to, event: &event });
                 let Some(Some(peer)) = self.peers.get_mut(index) else { continue };
                 peer.unread_bytes += delivery_bytes(&event);
@@ -381,8 +408,9 @@ impl World {
         self.failure.get_or_insert(failure);
     }
 
-    /// The broker is back: compares what it found with what was promised.
-    pub(crate) fn back(&mut self) {
+    /// The broker is back: compares what it found with what was promised. The process leaves everything that was written, a
+    /// power failure may leave less.
+    pub(crate) fn back(&mut self, power: bool) {
         self.past = self.numbers;
         let Some(driver) = &self.driver else { return };
         let state = match self.pages.expanded(driver.state()) {
@@ -390,19 +418,20 @@ impl World {
             Err(why) => return self.fail("pages", &why),
         };
         let found = recovered(normalised(state.clone(), self.now));
-        let landed = recovered(std::mem::take(&mut self.landed));
         // What a batch that did not land wrote cannot be read: then it is not what was found either.
         let aloft = self.aloft.take().and_then(|aloft| self.pages.expanded(aloft).ok());
-        let aloft = aloft.map(|aloft| recovered(normalised(aloft, Time(0))));
+        let aloft = aloft.map(|aloft| normalised(aloft, Time(0)));
+        let mut states = vec![std::mem::take(&mut self.landed)];
+        states.extend(self.written.drain(..).map(|(_, state)| state));
+        let surely = if power { 0 } else { states.len() - 1 };
+        states.extend(aloft);
         // What its time was over for at the crash may have been forgotten since.
         let at = self.now;
-        let known = if found == normalised(landed.clone(), at)
-            || aloft.is_some_and(|aloft| found == normalised(aloft, at))
-        {
-            Ok(())
-        } else {
-            Err(difference(&found, &landed))
-        };
+        let may_be = |state: Vec<Item>| normalised(recovered(state), at);
+        let mut may_be = states.into_iter().skip(surely).map(may_be).peekable();
+        let promised = may_be.peek().cloned().unwrap_or_default();
+        let known =
+            if may_be.any(|state| state == found) { Ok(()) } else { Err(difference(&found, &promised)) };
         self.landed = found;
         self.tell(&Fact::Back { at, state: &state, known });
     }

@@ -50,7 +50,7 @@ impl Held {
 
 /// Reads back what [`Appended::content`] located.
 pub trait Load {
-    /// The bytes there. `None`: not durable yet, or the disk failed; the caller leaves things as they are.
+    /// The bytes there. `None`: not written yet, or the disk failed; the caller leaves things as they are.
     fn load(&mut self, at: Stored) -> Option<Bytes>;
 }
 
@@ -81,16 +81,40 @@ pub struct Appended {
     pub content: Option<Stored>,
 }
 
-/// An event for a connection, and what must be durable before it leaves.
+/// What must have become of records before an event leaves. Both are journal positions ([`Appended::end`]); `None`: it
+/// depends on nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Needs {
+    /// Everything before this is on stable storage: it survives whatever happens to the machine.
+    pub durable: Option<u64>,
+    /// Everything before this is in the operating system's hands: it survives the end of the process.
+    pub written: Option<u64>,
+}
+
+impl Needs {
+    /// What both need.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { durable: self.durable.max(other.durable), written: self.written.max(other.written) }
+    }
+}
+
+/// A position that must be durable.
+impl From<Option<u64>> for Needs {
+    fn from(durable: Option<u64>) -> Self {
+        Self { durable, written: None }
+    }
+}
+
+/// An event for a connection, and what must be stored before it leaves.
 #[derive(Clone, Debug)]
 pub struct Effect {
     /// To whom.
     pub connection: ConnectionId,
     /// What.
     pub event: Event,
-    /// The journal position that must be durable first ([`Appended::end`]). `None`: it depends on nothing.
-    /// Events of one connection never overtake each other, whatever they need.
-    pub needs: Option<u64>,
+    /// What it waits for. Events of one connection never overtake each other, whatever they need.
+    pub needs: Needs,
 }
 
 /// What a step works with.
@@ -103,7 +127,7 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// Adds an effect.
-    pub(crate) fn emit(&mut self, connection: ConnectionId, needs: Option<u64>, event: Event) {
-        self.effects.push(Effect { connection, event, needs });
+    pub(crate) fn emit(&mut self, connection: ConnectionId, needs: impl Into<Needs>, event: Event) {
+        self.effects.push(Effect { connection, event, needs: needs.into() });
     }
 }

@@ -25,7 +25,7 @@ pub mod snapshot;
 mod state;
 mod transfer;
 
-pub use context::{Appended, Context, Effect, Held, Load, STRETCH_BYTES, Store, Stored};
+pub use context::{Appended, Context, Effect, Held, Load, Needs, STRETCH_BYTES, Store, Stored};
 pub use machine::{Machine, Rewrite};
 pub use paging::Unreadable;
 pub use record::Record;

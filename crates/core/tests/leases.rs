@@ -4,7 +4,7 @@
 
 mod common;
 
-use baton_core::{Context, Machine};
+use baton_core::{Context, Machine, Needs};
 use baton_model::policy::{Capacity, DeadLetterPolicy, KeyMode, KeyPoison, KeyPolicy, RetryPolicy};
 use baton_model::request::{Fetch, FetchSelect, InspectOp, LeaseMode, MessageAction, Outcome};
 use baton_model::{Event, Name, QueuePolicy, Request};
@@ -82,7 +82,7 @@ fn what_an_operator_moves_back_out_of_the_dead_letters_can_die_again() {
 }
 
 /// What a fetch must wait for before it is answered.
-fn needs(broker: &mut Broker, lease: LeaseMode) -> Option<u64> {
+fn needs(broker: &mut Broker, lease: LeaseMode) -> Needs {
     let fetch = Fetch {
         token: broker.token(),
         link: LINK,
@@ -107,11 +107,19 @@ fn nothing_is_handed_out_that_a_crash_would_hand_out_again() {
     let before = needs(&mut broker, LeaseMode::Timed(Some(10)));
     broker.restart(false);
     let linked = needs(&mut broker, LeaseMode::Linked);
-    assert!(linked > before, "the numbers of this generation are granted again if it is forgotten");
+    assert!(
+        linked.durable > before.written,
+        "the numbers of this generation are granted again if it is forgotten"
+    );
     let timed = needs(&mut broker, LeaseMode::Timed(Some(10)));
+    assert_eq!(timed.durable, linked.durable, "who dies with the machine gets it again");
     let settled = needs(&mut broker, LeaseMode::Settled);
-    assert!(timed > linked && settled > timed, "each waits for its own record");
-    assert_eq!(needs(&mut broker, LeaseMode::Linked), None, "nothing is left");
+    assert!(
+        timed.written > linked.durable && settled.durable > timed.written,
+        "each waits for its own record"
+    );
+    assert_eq!((linked.written, settled.written), (None, None));
+    assert_eq!(needs(&mut broker, LeaseMode::Linked), Needs::default(), "nothing is left");
 }
 
 #[test]

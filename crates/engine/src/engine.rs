@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use crate::alarms::Alarms;
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::inbox::{Inbox, Wake};
+use crate::keeper::KeeperJob;
 use crate::options::Options;
 use crate::partition::{KEEPER_JOBS_MAX, Partition};
 use crate::port::{Port, Waker};
@@ -53,10 +54,12 @@ impl Engine {
         let runway = Arc::new(Runway::default());
         let (keeper, jobs) = sync_channel(KEEPER_JOBS_MAX);
 
-        let keeper_thread = spawn("baton-keeper", {
+        let (syncer, syncs) = sync_channel(1);
+        let keeping = |name: &str, jobs: Receiver<KeeperJob>| {
             let (housekeeping, inbox) = (Arc::clone(&housekeeping), Arc::clone(&inbox));
-            move || keep_loop(&jobs, &*housekeeping, &inbox)
-        })?;
+            spawn(name, move || keep_loop(&jobs, &*housekeeping, &inbox))
+        };
+        let keeper_threads = vec![keeping("baton-keeper", jobs)?, keeping("baton-sync", syncs)?];
         let append_thread = spawn("baton-journal", {
             let (runway, writer, inbox) = (Arc::clone(&runway), Arc::clone(&writer), Arc::clone(&inbox));
             move || append_loop(&runway, &writer, &inbox)
@@ -69,7 +72,8 @@ impl Engine {
             flight,
             runway,
             keeper: Some(keeper),
-            keeper_thread: Some(keeper_thread),
+            syncer: Some(syncer),
+            keeper_threads,
             housekeeping,
             counters: Arc::clone(&counters),
             options,

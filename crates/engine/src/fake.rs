@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use baton_core::machine::{Sizes, Totals};
 use baton_core::record::{Enqueued, Leased, Place, Record, Removal, Runs};
 use baton_core::snapshot::{EntryItem, Item};
-use baton_core::{Context, Effect, Held, Load, Rewrite, Stored, Unreadable};
+use baton_core::{Context, Effect, Held, Load, Needs, Rewrite, Stored, Unreadable};
 use baton_model::request::MessageState;
 use baton_model::{
     ConnectionId, ConsumerId, Delivery, DeliveryRef, Event, Fence, LinkId, Message, MessageId, Publish,
@@ -131,7 +131,9 @@ impl Machine {
         request: Request,
         cx: &mut Context<'_>,
     ) {
-        let mut emit = |needs, event| cx.effects.push(Effect { connection, event, needs });
+        let mut emit = |needs: Option<u64>, event| {
+            cx.effects.push(Effect { connection, event, needs: needs.into() });
+        };
         match request {
             Request::Publish(publish) => self.publish(now, connection, *publish, cx),
             Request::Subscribe(subscribe) => {
@@ -151,7 +153,7 @@ impl Machine {
                 self.fold(removed, None);
                 if let Some(token) = settle.token {
                     let event = Event::Settled { token, stale: Vec::new() };
-                    cx.effects.push(Effect { connection, event, needs: Some(end) });
+                    cx.effects.push(Effect { connection, event, needs: Some(end).into() });
                 }
             }
             Request::Open { token, .. } => emit(None, Event::Reply { token, result: Ok(Reply::Opened) }),
@@ -160,7 +162,9 @@ impl Machine {
     }
 
     fn publish(&mut self, now: Time, connection: ConnectionId, publish: Publish, cx: &mut Context<'_>) {
-        let mut emit = |needs, event| cx.effects.push(Effect { connection, event, needs });
+        let mut emit = |needs: Option<u64>, event| {
+            cx.effects.push(Effect { connection, event, needs: needs.into() });
+        };
         assert!(publish.key != "panic", "told to break");
         if publish.key == "timer" {
             self.timer = Some(now.after_ms(1000));
@@ -204,7 +208,7 @@ impl Machine {
         self.timer = None;
         if let Some((connection, _)) = self.consumer {
             let event = Event::Blocked { reason: Some("the timer".into()) };
-            cx.effects.push(Effect { connection, event, needs: None });
+            cx.effects.push(Effect { connection, event, needs: Needs::default() });
         }
     }
 
@@ -240,7 +244,11 @@ impl Machine {
                 lease_until: None,
                 overlay: None,
             };
-            cx.effects.push(Effect { connection, event: Event::Delivered(Box::new(delivery)), needs });
+            cx.effects.push(Effect {
+                connection,
+                event: Event::Delivered(Box::new(delivery)),
+                needs: needs.into(),
+            });
         }
         if !seqs.is_empty() {
             let (queue, fence, at) = (QUEUE, Fence(1), now);

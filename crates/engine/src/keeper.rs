@@ -8,6 +8,8 @@ use baton_journal::{Housekeeping, JournalError, Position};
 /// Something to do.
 #[derive(Debug)]
 pub enum KeeperJob {
+    /// Bring everything that is written to stable storage, while more is written.
+    Sync,
     /// Write this snapshot; everything before its position is durable.
     Snapshot {
         /// Where replay goes on.
@@ -25,6 +27,8 @@ pub enum KeeperJob {
 /// What became of it.
 #[derive(Debug)]
 pub enum Kept {
+    /// A sync: up to where, or why not.
+    Synced(Result<Position, JournalError>),
     /// A snapshot.
     Snapshot {
         /// Its position.
@@ -48,6 +52,7 @@ pub enum Kept {
 /// Does one job. Blocks.
 pub(crate) fn perform(housekeeping: &dyn Housekeeping, job: KeeperJob) -> Kept {
     match job {
+        KeeperJob::Sync => Kept::Synced(housekeeping.sync()),
         KeeperJob::Snapshot { position, records } => {
             let started = Instant::now();
             let bytes = records.iter().map(|record| record.len() as u64).sum();

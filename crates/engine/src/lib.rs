@@ -42,7 +42,7 @@ pub use clock::{Clock, SystemClock, TestClock};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use keeper::{KeeperJob, Kept};
-pub use options::Options;
+pub use options::{Options, Sync, SyncPolicy};
 pub use port::{Port, Waker, delivery_bytes};
 pub use stats::{APPEND_BUCKETS, Health, Stats};
 

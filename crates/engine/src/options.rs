@@ -1,6 +1,9 @@
 //! What can be configured about a partition, and its limits with their reasons.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use baton_model::Name;
 
 /// How a partition runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +13,8 @@ pub struct Options {
     /// How long records that nobody waits for (leases, settles without a token) wait for a batch to ride with, milliseconds.
     /// Default 5: at a low rate it saves the syncs of acknowledgements, and a crash redelivers that much more at most.
     pub linger_ms: u64,
+    /// What must be durable before a client is told.
+    pub sync: SyncPolicy,
     /// A batch is sealed when it has so many bytes. Default 8 MiB: a tenth of a second of a slow disk; bounds what
     /// two batches hold in memory.
     pub batch_bytes_max: usize,
@@ -34,6 +39,7 @@ impl Default for Options {
         Self {
             seed: 0,
             linger_ms: 5,
+            sync: SyncPolicy::default(),
             batch_bytes_max: 8 << 20,
             snapshot_bytes_min: 32 << 20,
             resident_bytes_max: 64 << 20,
@@ -43,6 +49,58 @@ impl Default for Options {
         }
     }
 }
+
+/// When what the clients of a namespace are told is brought to stable storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// Before they are told: it survives whatever happens to the machine.
+    #[default]
+    Always,
+    /// They are told when it is written, which survives the end of the process, and within so many milliseconds it is on stable
+    /// storage: a power failure may cost what was told in that time.
+    Interval(u64),
+}
+
+/// Which namespace is synced how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SyncPolicy {
+    /// Those that are not named.
+    pub others: Sync,
+    /// By name.
+    pub namespaces: BTreeMap<Name, Sync>,
+}
+
+impl SyncPolicy {
+    /// How a namespace is synced.
+    #[must_use]
+    pub fn of(&self, namespace: &Name) -> Sync {
+        self.namespaces.get(namespace).copied().unwrap_or(self.others)
+    }
+
+    /// The longest interval of all. `None`: everything is synced before it is told.
+    pub(crate) fn interval_ms_max(&self) -> Option<u64> {
+        let all = self.namespaces.values().chain([&self.others]);
+        all.filter_map(|sync| sync.interval_ms()).max()
+    }
+}
+
+impl Sync {
+    /// The interval, milliseconds.
+    #[must_use]
+    pub fn interval_ms(self) -> Option<u64> {
+        match self {
+            Self::Always => None,
+            Self::Interval(ms) => Some(ms),
+        }
+    }
+}
+
+/// When so much is written and not durable, it is synced, whatever the interval: what a power failure may cost stays small, and so does
+/// what a sync has to do at once.
+pub(crate) const UNSYNCED_BYTES: u64 = 16 << 20;
+
+/// With so much, nothing is written before it is synced: a disk that is slower than what comes in keeps it back.
+pub(crate) const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
 
 /// Largest content that is journaled, bytes: half of the journal's largest record, so that its places always fit beside it.
 pub(crate) const CONTENT_BYTES_MAX: usize = baton_journal::frame::RECORD_BYTES_MAX / 2;

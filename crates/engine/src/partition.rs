@@ -4,15 +4,16 @@
 //! ```text
 //! turn(now, wakes)   steps the core for everything that waits, lets leave what may leave, parks the rest
 //! seal()             gives the batch to append, if one is due and none is in flight
-//! (append it, land)  what was parked with it leaves
+//! (write it, land)   what was parked with it leaves: when it is written, and when it is durable
 //! ```
 //!
-//! What is due when, and what happens to snapshots, is in `upkeep`; to old segments, in `reclaim`; what happens when
-//! something breaks, in `stopping`.
+//! What is due when, and what happens to snapshots, is in `upkeep`; when something is synced, in `syncing`; what happens to old
+//! segments, in `reclaim`; when something breaks, in `stopping`.
 
 mod blocking;
 mod reclaim;
 mod stopping;
+mod syncing;
 mod upkeep;
 
 #[cfg(test)]
@@ -23,12 +24,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_core::{Context, Effect};
+use baton_core::{Context, Effect, Needs};
 use baton_journal::{Housekeeping, Journal, Opened, Position, SealedBatch};
 use baton_model::{ConnectionId, Event, Request, Time};
 
 use crate::alarms::{Alarms, Pressure};
-use crate::connections::Connections;
+use crate::connections::{Connections, Progress};
 use crate::error::EngineError;
 use crate::flight::Flight;
 use crate::inbox::Wake;
@@ -39,11 +40,13 @@ use crate::segments::Freed;
 use crate::snapshot::Plan;
 use crate::stats::{Counters, Counts};
 use crate::store::BatchStore;
+use crate::writer::Departure;
 use crate::{Machine, refuse};
 
 pub(crate) use reclaim::KEEPER_JOBS_MAX;
 use reclaim::Reclaim;
 pub(crate) use stopping::panic_text;
+use syncing::Syncing;
 
 /// One partition.
 pub struct Partition {
@@ -57,6 +60,7 @@ pub struct Partition {
     congested: bool,
     flight: Arc<Flight>,
     aloft: Option<Aloft>,
+    syncing: Syncing,
     now: Time,
     /// When the batch being filled is sealed though nobody waits for it.
     linger_until: Option<Time>,
@@ -87,6 +91,10 @@ pub struct Partition {
 struct Aloft {
     end: Position,
     freed: Freed,
+    /// It lands when it is durable.
+    syncs: bool,
+    /// When it is to be, if it is only written.
+    sync_by: Option<Time>,
 }
 
 impl Partition {
@@ -114,6 +122,7 @@ impl Partition {
             congested: false,
             flight: Arc::new(Flight::starting_at(journal.end())),
             aloft: None,
+            syncing: Syncing::starting_at(journal.end().0, now, &options),
             now,
             linger_until: None,
             pressure: Pressure::default(),
@@ -180,8 +189,8 @@ impl Partition {
         self.end_turn();
     }
 
-    /// The batch being filled, if it is due and none is in flight. Append it and land the flight before asking again.
-    pub fn seal(&mut self) -> Option<SealedBatch> {
+    /// The batch being filled, if it is due and none is in flight. Write it and land the flight before asking again.
+    pub(crate) fn seal(&mut self) -> Option<Departure> {
         self.observe_flight();
         if !self.is_due() {
             if self.aloft.is_some() && (self.snapshot_ready.is_some() || self.store.asked_early) {
@@ -228,6 +237,7 @@ impl Partition {
     }
 
     fn work(&mut self) {
+        let records = self.store.builder.record_count();
         self.heed_pressure();
         while !self.is_batch_full()
             && let Some(wake) = self.waiting.pop_front()
@@ -244,6 +254,9 @@ impl Partition {
             self.machine.pause(id, true);
         }
         self.turn_wanted |= self.machine.unfinished();
+        if self.store.builder.record_count() > records {
+            self.syncing.note_unasked();
+        }
     }
 
     fn tick(&mut self) {
@@ -256,8 +269,13 @@ impl Partition {
     fn handle(&mut self, wake: Wake) {
         match wake {
             Wake::Requests(id, requests, _) => {
+                let records = self.store.builder.record_count();
+                let before_ms = self.sync_within_ms(id);
                 for request in requests {
                     self.step(id, request);
+                }
+                if self.store.builder.record_count() > records {
+                    self.syncing.note(before_ms.min(self.sync_within_ms(id)));
                 }
             }
             Wake::Connect(id, outbox) => {
@@ -302,12 +320,13 @@ impl Partition {
         } else {
             if let Request::Open { namespace, .. } = &request {
                 self.note_namespace(connection, namespace);
+                self.note_sync(connection, namespace);
             }
             return self.step_core(connection, request);
         };
         self.refused += 1;
         let answer = refuse::answer(request, &|| refusal.clone());
-        self.effects.extend(answer.map(|event| Effect { connection, event, needs: None }));
+        self.effects.extend(answer.map(|event| Effect { connection, event, needs: Needs::default() }));
     }
 
     fn step_core(&mut self, connection: ConnectionId, request: Request) {
@@ -317,10 +336,9 @@ impl Partition {
 
     /// Puts the collected effects in their lanes.
     fn route(&mut self) {
-        let landed = self.store.durable;
-        let flight_end = self.flight_end();
+        let progress = self.progress();
         for effect in self.effects.drain(..) {
-            self.connections.route(effect, landed, flight_end);
+            self.connections.route(effect, &progress);
         }
     }
 
@@ -330,11 +348,14 @@ impl Partition {
             self.congested = false;
             self.connections.wake_all();
         }
+        let sync_by = self.syncing.end_turn(self.now);
         if self.store.builder.is_empty() {
             self.settle_freed();
-        } else if self.linger_until.is_none() {
-            self.linger_until = Some(self.now.after_ms(self.options.linger_ms));
+        } else {
+            let until = self.linger_until.unwrap_or(self.now.after_ms(self.options.linger_ms));
+            self.linger_until = Some(sync_by.map_or(until, |by| by.min(until)));
         }
+        self.sync_when_due();
         self.reclaim_segments();
         self.publish_counts();
     }
@@ -358,7 +379,8 @@ impl Partition {
         counts.resident_bytes = sizes.resident_bytes;
         counts.indexed_messages = sizes.indexed;
         counts.connections = self.connections.len() as u64;
-        counts.journal_end = self.store.durable;
+        counts.journal_end = self.store.written;
+        counts.journal_durable = self.syncing.durable;
         counts.live_bytes = self.store.live.total_bytes();
         counts.chunks_read = self.store.chunks_read();
         counts.disk_full = u64::from(self.pressure.full);
@@ -368,14 +390,24 @@ impl Partition {
         self.counters.publish(counts);
     }
 
-    /// Where everything will be durable when the flight lands.
+    /// Where everything will be written when the flight lands.
     fn flight_end(&self) -> u64 {
-        self.aloft.as_ref().map_or(self.store.durable, |aloft| aloft.end.0)
+        self.aloft.as_ref().map_or(self.store.written, |aloft| aloft.end.0)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            durable: self.syncing.durable,
+            written: self.store.written,
+            flight_end: self.flight_end(),
+            flight_syncs: self.aloft.as_ref().is_some_and(|aloft| aloft.syncs),
+            begun: self.syncing.begun(),
+        }
     }
 
     /// Sends one event to one connection behind everything it was sent before.
     fn tell(&mut self, connection: ConnectionId, event: Event) {
-        let (landed, flight_end) = (self.store.durable, self.flight_end());
-        self.connections.route(Effect { connection, event, needs: None }, landed, flight_end);
+        let progress = self.progress();
+        self.connections.route(Effect { connection, event, needs: Needs::default() }, &progress);
     }
 }

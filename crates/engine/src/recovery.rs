@@ -52,7 +52,7 @@ fn fold(opened: &mut Opened, options: &Options) -> Result<Recovered, EngineError
             file = torn.file,
             offset = torn.offset,
             what = torn.what,
-            "the end of the journal was torn by a crash and has been cut off; nothing confirmed was in it"
+            "the end of the journal was torn by a crash and has been cut off; it was not durable yet"
         );
     }
     let mut machine = Machine::new(options.seed);

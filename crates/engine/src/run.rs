@@ -1,4 +1,4 @@
-//! The threads around a partition: one that works, one that appends, one that keeps house.
+//! The threads around a partition: one that works, one that appends, one that keeps house, one that syncs what nobody waits for.
 //!
 //! The working thread sleeps in the inbox. It hands a sealed batch to the appending thread, which wakes the connections
 //! whose events waited, and wakes the working thread only if that asked for it. When nothing else waits and storage is
@@ -19,7 +19,7 @@ use crate::keeper::{self, KeeperJob};
 use crate::options::{INLINE_BYTES_MAX, Options};
 use crate::partition::Partition;
 use crate::stats::Counters;
-use crate::writer::{Attempt, Writer};
+use crate::writer::{Attempt, Departure, Writer};
 
 /// How long between attempts to append to a disk that is full to the last byte.
 const FULL_RETRY: Duration = Duration::from_millis(50);
@@ -36,23 +36,23 @@ pub(crate) struct Runway {
 
 #[derive(Default)]
 struct RunwayState {
-    batch: Option<SealedBatch>,
+    departure: Option<Departure>,
     spent: Vec<SealedBatch>,
     closed: bool,
 }
 
 impl Runway {
-    fn submit(&self, batch: SealedBatch) {
-        self.state.lock().batch = Some(batch);
+    fn submit(&self, departure: Departure) {
+        self.state.lock().departure = Some(departure);
         self.wake.notify_one();
     }
 
-    fn next(&self, spent: Option<SealedBatch>) -> Option<SealedBatch> {
+    fn next(&self, spent: Option<SealedBatch>) -> Option<Departure> {
         let mut state = self.state.lock();
         state.spent.extend(spent);
         loop {
-            if let Some(batch) = state.batch.take() {
-                return Some(batch);
+            if let Some(departure) = state.departure.take() {
+                return Some(departure);
             }
             if state.closed {
                 return None;
@@ -74,9 +74,9 @@ impl Runway {
 /// The appending thread.
 pub(crate) fn append_loop(runway: &Runway, writer: &Writer, inbox: &Inbox) {
     let mut spent = None;
-    while let Some(mut batch) = runway.next(spent.take()) {
+    while let Some(mut departure) = runway.next(spent.take()) {
         loop {
-            match writer.attempt(batch) {
+            match writer.attempt(departure) {
                 Attempt::Landed { wake, batch } => {
                     spent = Some(batch);
                     if wake {
@@ -85,13 +85,13 @@ pub(crate) fn append_loop(runway: &Runway, writer: &Writer, inbox: &Inbox) {
                     break;
                 }
                 Attempt::Again(again) if runway.giving_up.load(Ordering::Relaxed) => {
-                    let needed_bytes = again.len_bytes() as u64;
+                    let needed_bytes = again.batch.len_bytes() as u64;
                     let error = JournalError::Full { needed_bytes, free_bytes: 0, reserve_bytes: 0 };
-                    writer.fail(again, error);
+                    writer.fail(again.batch, error);
                     break;
                 }
                 Attempt::Again(again) => {
-                    batch = again;
+                    departure = again;
                     std::thread::sleep(FULL_RETRY);
                 }
             }
@@ -99,7 +99,7 @@ pub(crate) fn append_loop(runway: &Runway, writer: &Writer, inbox: &Inbox) {
     }
 }
 
-/// The keeping thread.
+/// The keeping thread, and the syncing one.
 pub(crate) fn keep_loop(jobs: &Receiver<KeeperJob>, housekeeping: &dyn Housekeeping, inbox: &Inbox) {
     while let Ok(job) = jobs.recv() {
         inbox.push(Wake::Kept(keeper::perform(housekeeping, job)));
@@ -115,7 +115,9 @@ pub(crate) struct Worker {
     pub(crate) flight: Arc<Flight>,
     pub(crate) runway: Arc<Runway>,
     pub(crate) keeper: Option<SyncSender<KeeperJob>>,
-    pub(crate) keeper_thread: Option<std::thread::JoinHandle<()>>,
+    pub(crate) syncer: Option<SyncSender<KeeperJob>>,
+    /// Of both.
+    pub(crate) keeper_threads: Vec<std::thread::JoinHandle<()>>,
     pub(crate) housekeeping: Arc<dyn Housekeeping>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) options: Options,
@@ -146,18 +148,18 @@ impl Worker {
 
     /// Lets go what the last turn left: a batch, jobs.
     fn pass_on(&mut self) {
-        while let Some(batch) = self.partition.seal() {
-            if self.appends_itself(&batch) {
-                match self.writer.attempt(batch) {
+        while let Some(departure) = self.partition.seal() {
+            if self.appends_itself(&departure) {
+                match self.writer.attempt(departure) {
                     Attempt::Landed { batch, .. } => {
                         self.partition.recycle(batch);
                         // Something may be due that waited for it.
                         continue;
                     }
-                    Attempt::Again(batch) => self.runway.submit(batch),
+                    Attempt::Again(departure) => self.runway.submit(departure),
                 }
             } else {
-                self.runway.submit(batch);
+                self.runway.submit(departure);
             }
             break;
         }
@@ -165,18 +167,19 @@ impl Worker {
             self.partition.recycle(batch);
         }
         for job in self.partition.take_jobs() {
-            if let Some(keeper) = &self.keeper
-                && keeper.send(job).is_err()
-            {
-                self.keeper = None;
+            // A sync must not wait for a snapshot that is being written.
+            let thread = if matches!(job, KeeperJob::Sync) { &mut self.syncer } else { &mut self.keeper };
+            if thread.as_ref().is_some_and(|thread| thread.send(job).is_err()) {
+                *thread = None;
             }
         }
     }
 
-    fn appends_itself(&self, batch: &SealedBatch) -> bool {
-        batch.len_bytes() <= INLINE_BYTES_MAX
-            && self.counters.appends.average() < self.options.inline_append_max
-            && self.inbox.is_empty()
+    /// What is only written takes less time than waking another thread for it.
+    fn appends_itself(&self, departure: &Departure) -> bool {
+        let quick =
+            || self.counters.appends.average() < self.options.inline_append_max && self.inbox.is_empty();
+        departure.batch.len_bytes() <= INLINE_BYTES_MAX && (!departure.syncs || quick())
     }
 
     /// With a full batch behind a flight, or at the end, there is nothing else to do.
@@ -200,12 +203,12 @@ impl Worker {
         }
         self.partition.say_goodbye();
         self.runway.close();
-        // Closing the channel ends the keeper when it has done what it was given.
-        self.keeper = None;
-        if let Some(thread) = self.keeper_thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the housekeeping thread panicked");
+        // Closing the channels ends their threads when they have done what they were given.
+        (self.keeper, self.syncer) = (None, None);
+        for thread in self.keeper_threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a housekeeping thread panicked");
+            }
         }
         wakes.extend(self.inbox.close().into_iter().filter(|wake| matches!(wake, Wake::Kept(_))));
         self.partition.turn(self.clock.now(), wakes);

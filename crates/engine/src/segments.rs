@@ -37,6 +37,10 @@ pub(crate) struct FreedPages {
 }
 
 impl Freed {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn add(&mut self, at: Held) {
         match self.0.last_mut() {
             Some(last) if last.stretch == at.stretch => last.bytes += at.bytes,

@@ -29,7 +29,7 @@ macro_rules! counters {
         #[derive(Clone, PartialEq, Eq, Debug, Default)]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
-            /// Appends (write and sync) by how long they took: bucket `i` counts those below 2^i microseconds that are in no
+            /// Appends (writes with their syncs) by how long they took: bucket `i` counts those below 2^i microseconds that are in no
             /// lower bucket; the last one counts all longer ones.
             pub append_us: [u64; APPEND_BUCKETS],
         }
@@ -86,7 +86,7 @@ counters! {
     connections,
     /// Turns: how often the partition woke up and worked.
     turns,
-    /// Batches sealed, each one sync.
+    /// Batches sealed, each one write.
     batches,
     /// Records in them.
     records,
@@ -94,8 +94,12 @@ counters! {
     batch_bytes,
     /// The largest of them, bytes.
     batch_bytes_max,
+    /// Syncs: of batches that somebody waited for, and of what was written meanwhile.
+    syncs,
     /// The journal's end: bytes over its whole life.
     journal_end,
+    /// How much of that is on stable storage.
+    journal_durable,
     /// Bytes of contents that messages refer to.
     live_bytes,
     /// Bytes of contents that are in memory.

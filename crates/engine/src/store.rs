@@ -16,9 +16,9 @@ pub(crate) struct BatchStore {
     /// Given up by records in the batch being filled.
     pub(crate) freed: Freed,
     pub(crate) freed_pages: FreedPages,
-    /// What can be read: everything before it has been appended.
-    pub(crate) durable: u64,
-    /// A content was asked for that is not durable yet: dispatch again when the flight has landed.
+    /// What can be read: everything before it has been written.
+    pub(crate) written: u64,
+    /// A content was asked for that is not written yet: dispatch again when the flight has landed.
     pub(crate) asked_early: bool,
     /// A record did not fit: the batch does not tell all that was decided, and must never be written.
     pub(crate) broken: Option<JournalError>,
@@ -33,7 +33,7 @@ impl BatchStore {
             live: Live::default(),
             freed: Freed::default(),
             freed_pages: FreedPages::default(),
-            durable: journal.end().0,
+            written: journal.end().0,
             asked_early: false,
             broken: None,
             reads: Reads::new(journal.reader()),
@@ -84,11 +84,11 @@ impl Store for BatchStore {
 
 impl Load for BatchStore {
     fn load(&mut self, at: Stored) -> Option<Bytes> {
-        if at.position.saturating_add(u64::from(at.len_bytes)) > self.durable {
+        if at.position.saturating_add(u64::from(at.len_bytes)) > self.written {
             self.asked_early = true;
             return None;
         }
-        match self.reads.load(at, self.durable) {
+        match self.reads.load(at, self.written) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 // A disk that fails does so for many messages: say it at the 1st, 2nd, 4th, 8th … time.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use baton_core::snapshot::Item;
-use baton_journal::{Housekeeping, JournalError, Opened, SealedBatch};
+use baton_journal::{Housekeeping, JournalError, Opened, Position};
 use baton_model::{ConnectionId, Event, Time};
 
 use crate::alarms::Alarms;
@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::partition::Partition;
 use crate::port::{Port, Waker};
 use crate::stats::{Counters, Health, Stats};
-use crate::writer::{Attempt, Writer};
+use crate::writer::{Attempt, Departure, Writer};
 
 /// A partition with everything around it but threads.
 pub struct Driver {
@@ -24,7 +24,7 @@ pub struct Driver {
     writer: Writer,
     housekeeping: Arc<dyn Housekeeping>,
     counters: Arc<Counters>,
-    in_flight: Option<SealedBatch>,
+    in_flight: Option<Departure>,
     jobs: Vec<KeeperJob>,
     next_connection: u64,
 }
@@ -81,8 +81,8 @@ impl Driver {
 
     /// Appends the batch in flight; what waited for it leaves. False: nothing is in flight, or the disk is full.
     pub fn land(&mut self) -> bool {
-        let Some(batch) = self.in_flight.take() else { return false };
-        match self.writer.attempt(batch) {
+        let Some(departure) = self.in_flight.take() else { return false };
+        match self.writer.attempt(departure) {
             Attempt::Landed { wake, batch } => {
                 self.partition.recycle(batch);
                 if wake {
@@ -90,8 +90,8 @@ impl Driver {
                 }
                 true
             }
-            Attempt::Again(batch) => {
-                self.in_flight = Some(batch);
+            Attempt::Again(departure) => {
+                self.in_flight = Some(departure);
                 false
             }
         }
@@ -161,6 +161,12 @@ impl Driver {
     #[must_use]
     pub fn state(&self) -> Vec<Item> {
         self.partition.state()
+    }
+
+    /// The journal's end, and up to where it is durable.
+    #[must_use]
+    pub fn stored(&self) -> (Position, Position) {
+        self.writer.stored()
     }
 
     /// Its numbers.

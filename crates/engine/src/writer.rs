@@ -1,4 +1,4 @@
-//! Appending: what happens between a sealed batch and its landing. Used by the journal's thread, by an idle partition
+//! Appending: what happens between a sealed batch and its landing: it is written, and synced if somebody waits for that. Used by the journal's thread, by an idle partition
 //! itself, and by a synchronous driver.
 
 use std::io;
@@ -21,6 +21,14 @@ pub(crate) struct Writer {
     counters: Arc<Counters>,
 }
 
+/// A batch on its way.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    pub(crate) batch: SealedBatch,
+    /// It lands when it is durable; otherwise when it is written.
+    pub(crate) syncs: bool,
+}
+
 /// What came of an attempt to append.
 pub(crate) enum Attempt {
     /// The flight has landed, or failed for good.
@@ -31,7 +39,7 @@ pub(crate) enum Attempt {
         batch: SealedBatch,
     },
     /// The disk is full, the reserve too: try again later.
-    Again(SealedBatch),
+    Again(Departure),
 }
 
 impl Writer {
@@ -39,10 +47,17 @@ impl Writer {
         Self { journal: Mutex::new(journal), flight, counters }
     }
 
-    /// Tries to append. Blocks until it is durable.
-    pub(crate) fn attempt(&self, mut batch: SealedBatch) -> Attempt {
-        match self.append(&batch) {
+    /// Tries to write, and to sync if the batch wants it. Blocks until that is done.
+    pub(crate) fn attempt(&self, departure: Departure) -> Attempt {
+        let Departure { mut batch, syncs } = departure;
+        let started = Instant::now();
+        match self.guarded(|journal| journal.write(&batch)) {
             Ok(end) => {
+                let landed = if syncs { self.sync_written(started).map(|_| end) } else { Ok(end) };
+                let end = match landed {
+                    Ok(end) => end,
+                    Err(error) => return self.fail(batch, error),
+                };
                 batch.stored();
                 // Wakes the partition also when there is space again, so that it tells everybody.
                 let space_again = !batch.is_essential() && self.flight.is_full();
@@ -56,11 +71,11 @@ impl Writer {
                 self.flight.set_full(true);
                 // What is in it has happened and cannot be taken back, so it goes into the reserve; no more publishes follow.
                 match as_essential(&batch) {
-                    Ok(batch) => self.attempt(batch),
+                    Ok(batch) => self.attempt(Departure { batch, syncs }),
                     Err(error) => self.fail(batch, error),
                 }
             }
-            Err(JournalError::Full { .. }) => Attempt::Again(batch),
+            Err(JournalError::Full { .. }) => Attempt::Again(Departure { batch, syncs }),
             Err(error) => self.fail(batch, error),
         }
     }
@@ -71,15 +86,31 @@ impl Writer {
         Attempt::Landed { wake: true, batch }
     }
 
-    /// Brings everything to stable storage, whatever the sync policy.
+    /// Brings everything to stable storage.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
-        self.journal.lock().sync().map(drop)
+        self.guarded(|journal| journal.sync()).map(drop)
     }
 
-    fn append(&self, batch: &SealedBatch) -> Result<Position, JournalError> {
-        let started = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| self.journal.lock().append(batch)));
+    /// The journal's end, and up to where it is durable.
+    pub(crate) fn stored(&self) -> (Position, Position) {
+        let journal = self.journal.lock();
+        (journal.end(), journal.durable())
+    }
+
+    /// The batch is written: who waits for no more is told, before the rest waits for the disk.
+    fn sync_written(&self, started: Instant) -> Result<(), JournalError> {
+        self.flight.written();
+        let result = self.sync();
         self.counters.appends.record(started.elapsed());
+        result
+    }
+
+    /// A panic in the journal is a failure of it.
+    fn guarded(
+        &self,
+        work: impl FnOnce(&mut dyn Journal) -> Result<Position, JournalError>,
+    ) -> Result<Position, JournalError> {
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut **self.journal.lock())));
         result.unwrap_or_else(|panic| {
             Err(JournalError::Failed {
                 during: "a bug in the journal",
@@ -101,6 +132,7 @@ fn as_essential(batch: &SealedBatch) -> Result<SealedBatch, JournalError> {
         read_header(bytes, batch.base(), batch.epoch()).map_err(|defect| not_ours(defect.to_string()))?;
     let mut builder = BatchBuilder::new(batch.epoch(), batch.base());
     builder.mark_essential();
+    builder.set_durable(batch.durable());
     each_record(bytes, &header, &mut |_, payload| {
         builder.record(|buf| buf.extend_from_slice(payload)).map(drop)
     })?;

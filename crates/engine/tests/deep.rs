@@ -23,7 +23,6 @@ fn open(directory: &Path, now: Time) -> Driver {
         segment_bytes: SEGMENT_BYTES,
         background: false,
         disk_reserve_bytes: 0,
-        ..Default::default()
     };
     let opened = baton_journal_file::open(directory, files).unwrap();
     let options = Options {

@@ -118,12 +118,8 @@ fn subscribe(queue: usize, lease: LeaseMode) -> Request {
 }
 
 fn open(directory: &Path, now: Time, index_messages_max: u64) -> Driver {
-    let files = baton_journal_file::Options {
-        segment_bytes: 64 << 10,
-        background: false,
-        disk_reserve_bytes: 0,
-        ..Default::default()
-    };
+    let files =
+        baton_journal_file::Options { segment_bytes: 64 << 10, background: false, disk_reserve_bytes: 0 };
     let opened = baton_journal_file::open(directory, files).unwrap();
     // Nothing lingers, so that a partition at rest has everything on its disk.
     let options = Options {

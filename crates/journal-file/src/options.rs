@@ -18,11 +18,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            disk_reserve_bytes: 64 << 20,
-            background: true,
-        }
+        Self { segment_bytes: 64 << 20, disk_reserve_bytes: 64 << 20, background: true }
     }
 }
 

@@ -161,7 +161,8 @@ pub(crate) fn find_tail(
         // It was written when this place was durable already. (Version 1 left that to a flag of the segment.)
         if behind.durable > end && !header.relaxed {
             let found = offset_in_file(header.base, behind.base);
-            let what = format!("{defect}, but a valid batch that was written later follows at offset {found}");
+            let what =
+                format!("{defect}, but a valid batch that was written later follows at offset {found}");
             return Err(corrupt(&segment.name, offset, what));
         }
         at = Position(behind.base.0 + behind.framed_bytes() - ALIGN_BYTES as u64);

@@ -17,7 +17,7 @@ use baton_journal_file::{Options, SEGMENT_HEADER_BYTES, SimDisk, open, open_on};
 const SEGMENT_BYTES: u64 = 16 << 10;
 
 fn options() -> Options {
-    Options { segment_bytes: SEGMENT_BYTES, disk_reserve_bytes: 0, background: false, ..Options::default() }
+    Options { segment_bytes: SEGMENT_BYTES, disk_reserve_bytes: 0, background: false }
 }
 
 fn try_open(disk: &SimDisk, options: &Options) -> Result<Opened, JournalError> {
@@ -441,7 +441,10 @@ fn what_was_not_synced_is_given_up_and_what_was_is_damage() {
             }
             write(journal.as_mut(), n);
         }
-        assert_eq!((journal.durable(), journal.end()), (Position(6 * BATCH_BYTES), Position(8 * BATCH_BYTES)));
+        assert_eq!(
+            (journal.durable(), journal.end()),
+            (Position(6 * BATCH_BYTES), Position(8 * BATCH_BYTES))
+        );
         drop(journal);
         let offset = SEGMENT_HEADER_BYTES as usize + (damaged * BATCH_BYTES) as usize + 60;
         assert!(disk.damage(&segment_file(Position::START), offset, 1));

@@ -9,7 +9,7 @@ use baton_journal_file::doctor::{Forecast, examine};
 use baton_journal_file::{Options, open};
 
 fn options() -> Options {
-    Options { segment_bytes: 8 << 10, disk_reserve_bytes: 0, background: false, ..Options::default() }
+    Options { segment_bytes: 8 << 10, disk_reserve_bytes: 0, background: false }
 }
 
 /// Record `n` of the fixture: 0 to 1,500 bytes that say which one it is.

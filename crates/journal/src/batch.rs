@@ -185,8 +185,17 @@ impl BatchBuilder {
         let buf = std::mem::replace(&mut self.buf, self.spare.pop().unwrap_or_default());
         let attached = std::mem::take(&mut self.attached);
         let essential = self.essential;
-        let sealed =
-            SealedBatch { buf, attached, own_bytes, framed_bytes, base, durable, epoch, record_count, essential };
+        let sealed = SealedBatch {
+            buf,
+            attached,
+            own_bytes,
+            framed_bytes,
+            base,
+            durable,
+            epoch,
+            record_count,
+            essential,
+        };
         self.begin(sealed.end());
         sealed
     }

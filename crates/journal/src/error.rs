@@ -108,7 +108,9 @@ pub enum JournalError {
         got_epoch: Epoch,
     },
     /// A batch claims that more is durable than is: a bug of the caller, nothing was written.
-    #[error("a batch claims that everything before {claimed} is durable, but only what precedes {durable} is")]
+    #[error(
+        "a batch claims that everything before {claimed} is durable, but only what precedes {durable} is"
+    )]
     NotDurable {
         /// What it claims.
         claimed: Position,
@@ -177,7 +179,7 @@ impl JournalError {
             Self::NotFound { .. } => JournalErrorKind::NotFound,
             Self::OutOfSequence { .. } | Self::NotDurable { .. } | Self::SnapshotRefused { .. } => {
                 JournalErrorKind::Bug
-            },
+            }
         }
     }
 

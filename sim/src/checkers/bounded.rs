@@ -102,7 +102,7 @@ impl Checker for Bounded {
         match fact {
             Fact::Asked { by, request, .. } => flat(request).for_each(|request| self.asked(*by, request)),
             Fact::Told { to, event, .. } => return self.told(*to, event),
-            Fact::Died => self.held.clear(),
+            Fact::Died { .. } => self.held.clear(),
             Fact::Drained => self.drained = true,
             Fact::Audit { queues, .. } => return self.audit(queues),
             Fact::AtRest { messages, connections, connections_open, unread_bytes_max } => {

@@ -52,7 +52,7 @@ impl Checker for Fences {
                     }
                 }
             }
-            Fact::Died => {
+            Fact::Died { .. } => {
                 self.greatest.values_mut().for_each(|(greatest, before)| *before = *greatest);
                 self.last.clear();
             }

@@ -1,5 +1,6 @@
 //! No two live leases on one message: a message is handed over again only when the lease before may have ended: settled,
-//! run out, taken back, or (for linked ones) gone with its connection. A timed lease lives on through restarts.
+//! run out, taken back, or (for linked ones) gone with its connection. A timed lease lives on through restarts, and through a
+//! power failure once it is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,8 @@ struct Lease {
     linked: bool,
     /// It does not run out before.
     until: Option<Time>,
+    /// It survives the machine.
+    durable: bool,
     /// It may have ended.
     ended: bool,
 }
@@ -128,7 +131,8 @@ impl OneLease {
             let (holder, link, until) = (to, delivery.link, delivery.lease_until);
             let taken_back = self.taken_back.contains(&place(&self.names, &delivery.at));
             let ended = settled || taken_back || linked && self.ending.has(to, link);
-            let lease = Lease { at: delivery.at, holder, link, linked, until, ended };
+            let durable = false;
+            let lease = Lease { at: delivery.at, holder, link, linked, until, durable, ended };
             self.leases.insert(copy, lease);
         }
         Ok(())
@@ -151,7 +155,9 @@ impl Checker for OneLease {
             }
             Fact::Told { at, to, event } => return self.told(*at, *to, event),
             Fact::Cut { key } => self.end(|lease| lease.linked && lease.holder == *key),
-            Fact::Died => self.end(|lease| lease.linked),
+            Fact::Durable => self.leases.values_mut().for_each(|lease| lease.durable = true),
+            // Its receipt is worth nothing any more.
+            Fact::Died { power } => self.end(|lease| lease.linked || (*power && !lease.durable)),
             _ => {}
         }
         Ok(())

@@ -166,7 +166,7 @@ impl Checker for Order {
             Fact::Asked { by, request, .. } => flat(request).for_each(|request| self.asked(*by, request)),
             Fact::Told { to, event, .. } => return self.told(*to, event),
             // Leases that were not durable are forgotten, and what they were about leaves for the first time once more.
-            Fact::Died => self.first.clear(),
+            Fact::Died { .. } => self.first.clear(),
             Fact::Back { state, .. } => self.forget_lost(state),
             _ => {}
         }

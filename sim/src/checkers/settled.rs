@@ -159,7 +159,7 @@ impl Checker for Settled {
                 self.delivered(*to, event)?;
                 self.told(*to, event);
             }
-            Fact::Died => {
+            Fact::Died { .. } => {
                 self.linked.clear();
                 self.riding.clear();
             }

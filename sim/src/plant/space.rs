@@ -29,8 +29,8 @@ impl Journal for WastefulJournal {
     fn durable(&self) -> Position {
         self.journal.durable()
     }
-    fn append(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
-        self.journal.append(batch)
+    fn write(&mut self, batch: &SealedBatch) -> Result<Position, JournalError> {
+        self.journal.write(batch)
     }
     fn sync(&mut self) -> Result<Position, JournalError> {
         self.journal.sync()
@@ -75,6 +75,9 @@ impl Housekeeping for Hasty {
     fn segments(&self) -> Vec<SegmentInfo> {
         self.0.segments()
     }
+    fn sync(&self) -> Result<Position, JournalError> {
+        self.0.sync()
+    }
     fn remove_segment(&self, base: Position) -> Result<(), JournalError> {
         self.0.remove_segment(base)
     }
@@ -104,6 +107,9 @@ impl Housekeeping for Lazy {
     fn segments(&self) -> Vec<SegmentInfo> {
         let kept = self.kept.lock().expect("nobody panics holding it");
         self.inner.segments().into_iter().filter(|segment| !kept.contains(&segment.base)).collect()
+    }
+    fn sync(&self) -> Result<Position, JournalError> {
+        self.inner.sync()
     }
     fn remove_segment(&self, base: Position) -> Result<(), JournalError> {
         self.kept.lock().expect("nobody panics holding it").insert(base);

@@ -15,6 +15,8 @@ use crate::repo::cargo;
 
 /// How often the broker is killed: enough to meet declares, segment changes and start-up.
 const KILLS: &str = "30";
+/// And how often when a confirm means that a message is written, which such a death does not undo either.
+const KILLS_INTERVAL: &str = "10";
 /// Runs against a real broker, in a suite of its own.
 const CONFORMANCE: &str = "baton-conformance";
 
@@ -64,11 +66,17 @@ pub(super) fn conformance(runner: &mut Runner<'_>, log: &mut Log) -> Result<Coun
 pub(super) fn crash(runner: &mut Runner<'_>, log: &mut Log) -> Result<Counts, Stop> {
     runner.needs_package("benches", "baton-benches")?;
     let broker = runner.broker()?;
-    let args = ["run", "--profile", "ci", "-p", "baton-benches", "--bin", "crash", "--", "--kills", KILLS];
-    let mut command = command(runner, &args);
-    point_at(&mut command, &broker);
-    let finished = log.run(&mut command, COMMAND_MAX)?;
-    counted(&finished, own_runner(&finished.output))
+    let mut all = Counts::default();
+    for (kills, sync) in [(KILLS, "always"), (KILLS_INTERVAL, "interval")] {
+        let args =
+            ["run", "--profile", "ci", "-p", "baton-benches", "--bin", "crash", "--", "--kills", kills];
+        let mut command = command(runner, &args);
+        point_at(&mut command, &broker);
+        command.env("BATON_JOURNAL_SYNC", sync);
+        let finished = log.run(&mut command, COMMAND_MAX)?;
+        all.add(&counted(&finished, own_runner(&finished.output))?);
+    }
+    Ok(all)
 }
 
 /// `cargo ARGS` at the root.

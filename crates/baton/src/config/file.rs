@@ -53,6 +53,15 @@ pub(crate) struct JournalFile {
     pub sync: Option<String>,
     pub sync_interval_ms: Option<u64>,
     pub segment_bytes: Option<u64>,
+    pub namespaces: BTreeMap<String, JournalNamespaceFile>,
+}
+
+/// How one namespace is synced; what is left out is as for all.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct JournalNamespaceFile {
+    pub sync: Option<String>,
+    pub sync_interval_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -3,6 +3,7 @@
 
 pub(crate) mod check;
 pub(crate) mod file;
+mod journal;
 pub(crate) mod resolve;
 pub(crate) mod show;
 pub(crate) mod source;
@@ -118,15 +119,25 @@ pub(crate) enum LogFormat {
 /// The journal.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
-    /// When batches reach the disk.
+    /// When what clients are told reaches stable storage.
     pub sync: Sourced<Sync>,
     /// With `interval`: how often, milliseconds.
     pub sync_interval_ms: Sourced<u64>,
     /// Size of a segment file, bytes.
     pub segment_bytes: Sourced<u64>,
+    /// Namespaces that are synced in their own way, all of it from the file.
+    pub namespaces: Vec<(String, SyncNamespace)>,
 }
 
-/// When batches reach the disk.
+/// How one namespace is synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SyncNamespace {
+    pub sync: Sync,
+    /// With `interval`: how often, milliseconds.
+    pub sync_interval_ms: u64,
+}
+
+/// When what clients are told reaches stable storage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sync {
     /// Before what depends on them is answered.

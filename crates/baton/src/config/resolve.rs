@@ -8,9 +8,7 @@ use baton_model::limits::{MESSAGE_BYTES_MAX_DEFAULT, NAME_BYTES_MAX};
 use baton_net::limits::CONNECTIONS_MAX_DEFAULT;
 
 use super::file::{self, FileConfig};
-use super::{
-    Config, FILES, Flags, Journal, Limits, Listen, Listener, Log, LogFormat, Source, Sourced, Sync, Tls,
-};
+use super::{Config, FILES, Flags, Limits, Listen, Listener, Log, LogFormat, Source, Sourced, Tls};
 use crate::memory;
 
 /// Where AMQP is served when nobody says.
@@ -24,12 +22,6 @@ pub(crate) const STOMP_DEFAULT: SocketAddr =
 pub(crate) const REDIS_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6379);
 /// Threads when nobody says: more than that only move the bottleneck to the partition, and each one costs memory.
 const WORKER_THREADS_DEFAULT_MAX: usize = 4;
-/// With `sync = "interval"`: what a power failure may cost, against how often the disk works.
-const SYNC_INTERVAL_MS_DEFAULT: u64 = 100;
-/// Large enough that opening files is rare, small enough that space comes back soon.
-const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
-/// Below this a segment holds less than one batch of ordinary size.
-const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
 /// Share of the memory there is. The rest is for the page cache, from which deep queues are read, and for what comes in
 /// between an alarm and its effect.
 const MEMORY_PERCENT_MAX_DEFAULT: u64 = 60;
@@ -66,7 +58,11 @@ pub(crate) fn merge(flags: &Flags, path: Option<PathBuf>, file: FileConfig) -> R
         listen: merge.listen(&file)?,
         tls: merge.tls(&file)?,
         log: merge.log(&file)?,
-        journal: merge.journal(&file)?,
+        journal: super::journal::merge(
+            &merge,
+            file.journal.clone(),
+            file.namespaces.as_deref().unwrap_or_default(),
+        )?,
         limits: limits(&file),
         data_dir: merge.plain(
             "data-dir",
@@ -230,30 +226,6 @@ impl Merge<'_> {
         })
     }
 
-    fn journal(&self, file: &FileConfig) -> Result<Journal, String> {
-        let args = &self.flags.args;
-        Ok(Journal {
-            sync: self.word(
-                "journal-sync",
-                &args.journal_sync,
-                "journal.sync",
-                &file.journal.sync,
-                Sync::Always,
-                sync,
-            )?,
-            sync_interval_ms: only_file(
-                "journal.sync_interval_ms",
-                file.journal.sync_interval_ms,
-                SYNC_INTERVAL_MS_DEFAULT,
-            ),
-            segment_bytes: only_file(
-                "journal.segment_bytes",
-                file.journal.segment_bytes,
-                SEGMENT_BYTES_DEFAULT,
-            ),
-        })
-    }
-
     fn tls(&self, file: &FileConfig) -> Result<Sourced<Option<Tls>>, String> {
         let args = &self.flags.args;
         let cert = self.plain(
@@ -345,33 +317,9 @@ fn format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-fn sync(text: &str) -> Result<Sync, String> {
-    match text {
-        "always" => Ok(Sync::Always),
-        "interval" => Ok(Sync::Interval),
-        _ => Err(format!(
-            "{text:?} is not a way to sync; use always (before confirming) or interval (a moment later)"
-        )),
-    }
-}
-
 fn ranges(config: &Config) -> Result<(), String> {
     if config.worker_threads.value == 0 {
         return Err(format!("{}: at least 1 thread is needed", config.worker_threads.source));
-    }
-    let segment = &config.journal.segment_bytes;
-    if segment.value < SEGMENT_BYTES_MIN {
-        return Err(format!(
-            "{}: {} is too small; at least {SEGMENT_BYTES_MIN}",
-            segment.source, segment.value
-        ));
-    }
-    let interval = &config.journal.sync_interval_ms;
-    if interval.value == 0 {
-        return Err(format!(
-            "{}: an interval of 0 is journal.sync = \"always\"; say that instead",
-            interval.source
-        ));
     }
     for limit in [&config.limits.message_bytes_max, &config.limits.connections_max] {
         if limit.value == 0 {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli;
 use crate::cli::Command;
+use crate::config::Sync;
 
 fn flags(arguments: &[&str]) -> Flags {
     let (command, flags) = cli::parse(std::iter::once(&"baton").chain(arguments)).unwrap();
@@ -65,7 +66,7 @@ fn mistakes_name_their_origin_and_the_remedy() {
         (&["--tls-cert", "c.pem"], "", "set tls.key or --tls-key"),
         (&[], "[tls]\nkey = \"k.pem\"", "set tls.cert or --tls-cert"),
         (&[], "[journal]\nsegment_bytes = 10", "at least 1048576"),
-        (&[], "[journal]\nsync_interval_ms = 0", "journal.sync = \"always\""),
+        (&[], "[journal]\nsync_interval_ms = 0", "sync = \"always\""),
         (&[], "[limits]\nconnections_max = 0", "leave it out"),
         (&[], "namespaces = [\"\"]", "is not a name"),
     ] {

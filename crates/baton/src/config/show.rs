@@ -40,6 +40,13 @@ pub(crate) fn effective(config: &Config) -> String {
     line(out, "sync", &config.journal.sync, |sync| quoted(&sync.to_string()));
     line(out, "sync_interval_ms", &config.journal.sync_interval_ms, ToString::to_string);
     line(out, "segment_bytes", &config.journal.segment_bytes, ToString::to_string);
+    for (name, of) in &config.journal.namespaces {
+        let (sync, interval_ms) = (quoted(&of.sync.to_string()), of.sync_interval_ms);
+        let name = quoted(name);
+        out.push_str(&format!(
+            "\n[journal.namespaces.{name}]\nsync = {sync}\nsync_interval_ms = {interval_ms}\n"
+        ));
+    }
     out.push_str("\n[limits]\n");
     line(out, "message_bytes_max", &config.limits.message_bytes_max, ToString::to_string);
     line(out, "connections_max", &config.limits.connections_max, ToString::to_string);

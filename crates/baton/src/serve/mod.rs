@@ -14,14 +14,13 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_access::Directory;
+use baton_access::{Directory, NAMESPACE_DEFAULT};
 use baton_admin::Admin;
-use baton_engine::{Clock, Engine, EngineError, SystemClock, TestClock};
-use baton_journal_file::SyncPolicy;
+use baton_engine::{Clock, Engine, EngineError, SyncPolicy, SystemClock, TestClock};
 use baton_net::{Authenticator, Hub, HubSpec};
 use rustls::crypto::aws_lc_rs;
 
-use crate::config::{Config, Sync};
+use crate::config::{Config, Journal, Sync};
 use crate::exit::{Exit, Failure};
 use broker::RunningBroker;
 use listeners::Bound;
@@ -140,10 +139,6 @@ fn engine(config: &Config, clock: Arc<dyn Clock>) -> Result<Engine, Failure> {
     let journal = &config.journal;
     let options = baton_journal_file::Options {
         segment_bytes: journal.segment_bytes.value,
-        sync: match journal.sync.value {
-            Sync::Always => SyncPolicy::Always,
-            Sync::Interval => SyncPolicy::Interval(Duration::from_millis(journal.sync_interval_ms.value)),
-        },
         ..baton_journal_file::Options::default()
     };
     let mut seed = [0; 8];
@@ -151,25 +146,47 @@ fn engine(config: &Config, clock: Arc<dyn Clock>) -> Result<Engine, Failure> {
         .secure_random
         .fill(&mut seed)
         .map_err(|_| Failure::new(Exit::Failure, "the system gives no random numbers"))?;
-    let engine_options =
-        baton_engine::Options { seed: u64::from_le_bytes(seed), ..baton_engine::Options::default() };
+    let engine_options = baton_engine::Options {
+        seed: u64::from_le_bytes(seed),
+        sync: sync_policy(journal),
+        ..baton_engine::Options::default()
+    };
     baton_journal_file::open(&directory, options)
         .map_err(EngineError::from)
         .and_then(|opened| Engine::start(opened, clock, engine_options))
         .map_err(|error| failure(config, &error))
 }
 
+fn sync_policy(journal: &Journal) -> SyncPolicy {
+    let one = |sync: Sync, interval_ms| match sync {
+        Sync::Always => baton_engine::Sync::Always,
+        Sync::Interval => baton_engine::Sync::Interval(interval_ms),
+    };
+    let name = |name: &str| match name {
+        "default" => NAMESPACE_DEFAULT.into(),
+        other => other.into(),
+    };
+    SyncPolicy {
+        others: one(journal.sync.value, journal.sync_interval_ms.value),
+        namespaces: journal
+            .namespaces
+            .iter()
+            .map(|(namespace, of)| (name(namespace), one(of.sync, of.sync_interval_ms)))
+            .collect(),
+    }
+}
+
 fn failure(config: &Config, error: &EngineError) -> Failure {
-    use baton_journal::JournalError as Journal;
+    use baton_journal::JournalError as Broken;
     let (exit, remedy) = match error {
-        EngineError::Journal(Journal::Locked { .. }) => (Exit::Locked, " with --data-dir".to_owned()),
-        EngineError::Journal(Journal::Corrupt { .. } | Journal::NotUnderstood { .. })
+        EngineError::Journal(Broken::Locked { .. }) => (Exit::Locked, " with --data-dir".to_owned()),
+        EngineError::Journal(Broken::Corrupt { .. } | Broken::NotUnderstood { .. })
         | EngineError::Snapshot { .. }
         | EngineError::Page(_)
         | EngineError::Broken(_) => {
             (Exit::Corrupt, format!(": `baton doctor {}`", config.data_dir.value.display()))
         }
-        EngineError::Journal(Journal::Full { .. } | Journal::Failed { .. } | Journal::Unreadable { .. }) => {
+        EngineError::Journal(Broken::Full { .. } | Broken::Failed { .. } | Broken::Unreadable { .. }) => {
             (Exit::Disk, String::new())
         }
         EngineError::Journal(_) | EngineError::Thread(_) => (Exit::Failure, String::new()),

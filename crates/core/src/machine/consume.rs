@@ -7,7 +7,7 @@ use baton_model::{ConnectionId, ConsumerId, Event, LinkId, Refusal, RefusalCode,
 
 use super::Machine;
 use crate::clients::{NewConsumer, Waiting};
-use crate::context::Context;
+use crate::context::{Context, Needs};
 use crate::queue::keys::LockError;
 use crate::queue::serve::Taker;
 
@@ -199,7 +199,7 @@ impl Machine {
         connection: ConnectionId,
         fetch: Fetch,
         cx: &mut Context<'_>,
-    ) -> Result<Option<(Fetched, Option<u64>)>, Refusal> {
+    ) -> Result<Option<(Fetched, Needs)>, Refusal> {
         let id = self.find_queue(connection, &fetch.queue)?;
         // What waits for the line to be served goes to those who stand in it already.
         self.dispatch(now, cx);

@@ -4,7 +4,7 @@ use baton_model::request::{LeaseMode, MessageState};
 use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Fence, Message, QueueId, Seq, Time};
 
 use super::Machine;
-use crate::context::Context;
+use crate::context::{Context, Needs};
 use crate::queue::entries::{Entry, NEVER, NONE};
 use crate::queue::serve::{Taker, Turn};
 use crate::record::{Leased, Record, Removal, Runs};
@@ -289,7 +289,7 @@ impl Machine {
         queue: QueueId,
         handovers: Vec<Handover>,
         cx: &mut Context<'_>,
-    ) -> Vec<(Delivery, ConnectionId, Option<u64>)> {
+    ) -> Vec<(Delivery, ConnectionId, Needs)> {
         let mut deliveries = Vec::with_capacity(handovers.len());
         let mut rest = handovers.into_iter().peekable();
         while let Some(first) = rest.next() {
@@ -314,7 +314,7 @@ impl Machine {
         queue: QueueId,
         group: Vec<Handover>,
         cx: &mut Context<'_>,
-        deliveries: &mut Vec<(Delivery, ConnectionId, Option<u64>)>,
+        deliveries: &mut Vec<(Delivery, ConnectionId, Needs)>,
     ) {
         let Some(first) = group.first() else { return };
         let (lease, durable) = (first.lease, first.durable);
@@ -348,12 +348,18 @@ impl Machine {
                 deliveries.extend(self.delivery(queue, &handover));
             }
         }
-        // Who may rely on the lease after a restart waits for its record, and so does who gets a message at most once. Others
-        // wait for the message itself, and for the generation of their fencing numbers: a crash must not grant them again.
-        let needs_record = matches!(lease, Lease::Timed { .. } | Lease::Settled);
+        // Who gets a message at most once waits until that is durable. Who may rely on the lease after a restart waits until its
+        // record outlives the process; if the machine dies before it is durable, the message is given again under a number of the next
+        // generation. All wait for the message itself, and for the generation of their fencing numbers: a crash must
+        // not grant them again.
+        let record = match lease {
+            Lease::Settled => Needs { durable: end, written: None },
+            Lease::Timed { .. } => Needs { durable: None, written: end },
+            Lease::Linked { .. } => Needs::default(),
+        };
+        let needs_all = record.and(self.state.generation_end.into());
         for (_, _, needs) in deliveries.iter_mut().skip(first_delivery) {
-            *needs = if needs_record { end.max(*needs) } else { *needs };
-            *needs = (*needs).max(self.state.generation_end);
+            *needs = needs.and(needs_all);
         }
         let count = deliveries.len() as u64 - first_delivery as u64;
         self.totals.delivered += count;
@@ -371,7 +377,7 @@ impl Machine {
         &mut self,
         queue: QueueId,
         handover: &Handover,
-    ) -> Option<(Delivery, ConnectionId, Option<u64>)> {
+    ) -> Option<(Delivery, ConnectionId, Needs)> {
         let entry = self.state.entry(queue, handover.seq)?;
         let consumer = self.clients.consumer(handover.consumer)?;
         let link = self.clients.links.get(consumer.link as usize)?.id;
@@ -395,7 +401,7 @@ impl Machine {
         };
         self.totals.redelivered += u64::from(delivery.redelivered);
         let needs = content.stored().map(|stored| stored.position + u64::from(stored.len_bytes));
-        Some((delivery, consumer.connection, needs))
+        Some((delivery, consumer.connection, needs.into()))
     }
 
     /// The holder of a linked lease, if it is linked.

@@ -7,7 +7,7 @@ use baton_model::{ConnectionId, Delivery, DeliveryRef, Event, Name, QueueId, Seq
 
 use super::Machine;
 use super::dispatch::{Handover, Lease, lease};
-use crate::context::Context;
+use crate::context::{Context, Needs};
 use crate::queue::Queue;
 use crate::queue::entries::Entry;
 use crate::record::Record;
@@ -22,9 +22,9 @@ impl Machine {
         count_max: u32,
         mode: LeaseMode,
         cx: &mut Context<'_>,
-    ) -> (Fetched, Option<u64>) {
+    ) -> (Fetched, Needs) {
         let Some(policy) = self.state.queue(queue).map(|queue| &queue.policy) else {
-            return (Fetched::default(), None);
+            return (Fetched::default(), Needs::default());
         };
         let lease = lease(now, mode, policy.lease_ms, policy.linked_lease_ms_max);
         let mut all = Vec::new();
@@ -84,7 +84,7 @@ impl Machine {
         queue: QueueId,
         consumer: u32,
         planned: &mut Vec<Handover>,
-        all: &mut Vec<(Delivery, ConnectionId, Option<u64>)>,
+        all: &mut Vec<(Delivery, ConnectionId, Needs)>,
         cx: &mut Context<'_>,
     ) {
         for handover in planned.iter() {
@@ -102,7 +102,7 @@ impl Machine {
         name: &Name,
         fetch: &Fetch,
         cx: &mut Context<'_>,
-    ) -> (Fetched, Option<u64>) {
+    ) -> (Fetched, Needs) {
         let known = self.attempts.find(now, queue, name).map(<[_]>::to_vec).unwrap_or_default();
         let current = |at: &DeliveryRef| {
             let entry = self.state.entry(queue, at.seq);
@@ -128,7 +128,7 @@ impl Machine {
         known: &[DeliveryRef],
         mode: LeaseMode,
         cx: &mut Context<'_>,
-    ) -> (Fetched, Option<u64>) {
+    ) -> (Fetched, Needs) {
         let lease_ms = self.state.queue(queue).map_or(0, |queue| queue.policy.lease_ms);
         let lease = lease(now, mode, lease_ms, None);
         let mut all = Vec::new();
@@ -143,7 +143,8 @@ impl Machine {
                 Lease::Linked { .. } | Lease::Settled => None,
             };
             let delivery = self.delivery(queue, &handover);
-            all.extend(delivery.map(|(delivery, to, needs)| (delivery, to, needs.max(end))));
+            let record = Needs { durable: None, written: end };
+            all.extend(delivery.map(|(delivery, to, needs)| (delivery, to, needs.and(record))));
         }
         self.touch(queue);
         self.fetched(queue, all)
@@ -158,7 +159,7 @@ impl Machine {
         seqs: &[Seq],
         mode: LeaseMode,
         cx: &mut Context<'_>,
-    ) -> (Fetched, Option<u64>) {
+    ) -> (Fetched, Needs) {
         let lease_ms = self.state.queue(queue).map_or(0, |queue| queue.policy.lease_ms);
         let lease = lease(now, mode, lease_ms, None);
         let mut all = Vec::new();
@@ -181,12 +182,8 @@ impl Machine {
         })
     }
 
-    fn fetched(
-        &self,
-        queue: QueueId,
-        all: Vec<(Delivery, ConnectionId, Option<u64>)>,
-    ) -> (Fetched, Option<u64>) {
-        let needs = all.iter().filter_map(|(_, _, needs)| *needs).max();
+    fn fetched(&self, queue: QueueId, all: Vec<(Delivery, ConnectionId, Needs)>) -> (Fetched, Needs) {
+        let needs = all.iter().fold(Needs::default(), |all, (_, _, needs)| all.and(*needs));
         let remaining = self.state.queue(queue).map_or(0, |queue| queue.index.counts.ready);
         let deliveries = all.into_iter().map(|(delivery, _, _)| delivery).collect();
         (Fetched { deliveries, remaining, held_back: self.at_limit(queue) }, needs)

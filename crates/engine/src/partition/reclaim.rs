@@ -110,14 +110,14 @@ impl Partition {
 
     /// Sends dead segments on their way out, and chooses one to be cleared if that is not enough.
     pub(super) fn reclaim_segments(&mut self) {
-        let grown = self.store.durable.saturating_sub(self.reclaim.looked_at_end) >= self.reclaim.look_bytes;
+        let grown = self.store.written.saturating_sub(self.reclaim.looked_at_end) >= self.reclaim.look_bytes;
         let due = self.reclaim.wanted && self.now >= self.reclaim.at;
         if !(due || grown) {
             return;
         }
         self.reclaim.wanted = false;
         self.reclaim.at = self.now.after_ms(RECLAIM_INTERVAL_MS);
-        self.reclaim.looked_at_end = self.store.durable;
+        self.reclaim.looked_at_end = self.store.written;
         let segments = self.housekeeping.segments();
         if let Some(oldest) = segments.first() {
             self.store.live.forget_before(oldest.base);
@@ -155,7 +155,7 @@ impl Partition {
             }
             dead_bytes += len - live;
             // The stretch at its end is copied whole: nothing may be written there any more.
-            let settled = segment.end.0.next_multiple_of(STRETCH_BYTES) <= self.store.durable;
+            let settled = segment.end.0.next_multiple_of(STRETCH_BYTES) <= self.store.written;
             let part = live.saturating_mul(256) / len.max(1);
             if settled && part <= LIVE_PART_MAX && !self.reclaim.has_tried(segment.base) {
                 worth.push((part, len - live, segment));
@@ -179,7 +179,7 @@ impl Partition {
             }
         }
         if !parts.is_empty() {
-            let counted = (now, self.store.durable);
+            let counted = (now, self.store.written);
             let (rewrite, allowed_bytes) = (Rewrite::new(parts), REWRITE_BYTES_PER_TURN);
             self.reclaim.run = Some(Run { rewrite, allowed_bytes, counted });
         }

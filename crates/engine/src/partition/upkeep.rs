@@ -4,12 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use baton_core::snapshot::Item;
-use baton_journal::{Position, SealedBatch};
+use baton_journal::Position;
 use baton_model::Time;
 
 use super::{Aloft, Partition, panic_text};
 use crate::keeper::{KeeperJob, Kept};
 use crate::snapshot;
+use crate::writer::Departure;
 
 impl Partition {
     /// How long the driver may sleep. `None`: until something wakes it.
@@ -28,6 +29,7 @@ impl Partition {
             can_seal(self.linger_until),
             can_seal(self.pressure.full.then_some(self.probe_at)),
             self.next_reclaim(),
+            self.next_sync(),
         ];
         let next = deadlines.into_iter().flatten().min()?;
         Some(Duration::from_millis(next.since_ms(now)))
@@ -60,7 +62,8 @@ impl Partition {
             return false;
         }
         if self.store.builder.is_empty() {
-            return self.pressure.full && self.probe_at <= self.now;
+            // An empty batch asks whether there is space again, or lets what was written before it become durable.
+            return (self.pressure.full && self.probe_at <= self.now) || self.connections.sync_awaited();
         }
         self.connections.fill_awaited()
             || self.linger_until.is_some_and(|until| until <= self.now)
@@ -70,18 +73,26 @@ impl Partition {
             || self.is_batch_full()
     }
 
-    pub(super) fn take_off(&mut self) -> SealedBatch {
+    pub(super) fn take_off(&mut self) -> Departure {
         if self.pressure.full && self.now < self.probe_at {
             self.store.builder.mark_essential();
         } else if self.pressure.full {
             self.probe_at = self.now.after_ms(self.options.full_probe_ms);
         }
+        self.store.builder.set_durable(Position(self.syncing.durable));
         let batch = self.store.builder.finish();
         let end = batch.end();
         self.linger_until = None;
+        let syncs = self.decides_to_sync(end);
+        let sync_by = self.take_fill_by();
         self.connections.take_off(&self.flight, end.0);
-        self.aloft = Some(Aloft { end, freed: std::mem::take(&mut self.store.freed) });
+        if !syncs {
+            // Its deadline counts from when it is written.
+            self.flight.want();
+        }
+        self.aloft = Some(Aloft { end, freed: std::mem::take(&mut self.store.freed), syncs, sync_by });
         self.counts.batches += 1;
+        self.counts.syncs += u64::from(syncs);
         self.counts.records += u64::from(batch.record_count());
         let bytes = batch.len_bytes() as u64;
         self.counts.batch_bytes += bytes;
@@ -90,21 +101,23 @@ impl Partition {
             self.snapshot_ready = self.snapshot_at(end);
         }
         self.counters.publish(&self.counts);
-        batch
+        Departure { batch, syncs }
     }
 
     /// Takes note of a flight that landed, or failed.
     pub(super) fn observe_flight(&mut self) {
-        let Some(aloft) = &mut self.aloft else { return };
-        let landed = self.flight.landed();
-        if landed >= aloft.end.0 {
-            self.store.durable = landed;
-            self.store.live.subtract(&mut aloft.freed);
+        let Some(end) = self.aloft.as_ref().map(|aloft| aloft.end.0) else { return };
+        if self.flight.landed() >= end
+            && let Some(aloft) = self.aloft.take()
+        {
+            self.note_written(end, aloft.sync_by, aloft.freed);
+            if aloft.syncs {
+                self.note_durable(end);
+            }
             self.turn_wanted =
                 std::mem::take(&mut self.store.asked_early) || self.flight.is_full() != self.pressure.full;
-            self.aloft = None;
-            self.reclaim.wanted |= self.store.live.take_emptied();
             self.jobs.extend(self.snapshot_ready.take());
+            self.heed_failed_sync();
         } else if let Some(error) = self.flight.failure() {
             self.aloft = None;
             self.snapshot_ready = None;
@@ -116,18 +129,21 @@ impl Partition {
 
     /// What was given up without a record in the batch being filled: it goes with the flight, or counts now.
     pub(super) fn settle_freed(&mut self) {
-        if self.aloft.is_none() {
-            self.store.live.subtract(&mut self.store.freed);
-            self.reclaim.wanted |= self.store.live.take_emptied();
+        if self.aloft.is_none() && !self.store.freed.is_empty() {
+            let freed = std::mem::take(&mut self.store.freed);
+            self.note_written(self.store.written, None, freed);
+            self.note_durable(self.syncing.durable);
         }
     }
 
     pub(super) fn heed_kept(&mut self, kept: Kept) {
         match kept {
+            Kept::Synced(result) => self.heed_synced(result),
             Kept::Snapshot { position, bytes, took, result } => {
                 self.plan.under_way = false;
                 match result {
                     Ok(()) => {
+                        self.note_durable(position.0);
                         self.plan.covered = position;
                         self.plan.last_bytes = bytes;
                         self.store.live.subtract(&mut self.store.freed_pages.end());

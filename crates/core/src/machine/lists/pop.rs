@@ -187,7 +187,7 @@ impl Machine {
             }
         };
         self.forget_ended(consumer);
-        *needs = (*needs).max(need);
+        *needs = (*needs).max(need.durable).max(need.written);
         if fetched.deliveries.is_empty() {
             return if fetched.remaining > 0 { Taken::NotYet } else { Taken::None };
         }
