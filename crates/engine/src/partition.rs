@@ -319,6 +319,8 @@ impl Partition {
             refuse::message_too_large()
         } else {
             if let Request::Open { namespace, .. } = &request {
+                // What was asked before goes by the rule of the namespace that it was asked in.
+                self.route();
                 self.note_namespace(connection, namespace);
                 self.note_sync(connection, namespace);
             }

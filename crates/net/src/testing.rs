@@ -262,6 +262,9 @@ fn fetch(token: Token, queue: &str) -> Request {
     }))
 }
 
+/// What is longer and has no end is forgotten: looking for that again and again would take all the time there is.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
 impl Session for Lines {
     fn receive(&mut self, now: Time, input: &mut BytesMut, out: &mut Output) {
         while !self.logging_in
@@ -269,6 +272,9 @@ impl Session for Lines {
         {
             let line = input.split_to(end + 1);
             self.command(now, std::str::from_utf8(&line[..end]).unwrap(), out);
+        }
+        if input.len() > LINE_BYTES_MAX {
+            input.clear();
         }
     }
 
