@@ -248,9 +248,8 @@ fn plan_place(now: Time, queue: &mut Queue, publish: &Publish) -> Place {
     let delay_ms = publish.delay_ms.unwrap_or(policy.delay_ms);
     let deliver_at = (delay_ms > 0).then(|| now.after_ms(delay_ms));
     let key = publish.group_key.clone().filter(|_| policy.keys.mode != KeyMode::Off);
-    let dedup = policy
-        .dedup
-        .and_then(|dedup| Some((Name::new(dedup_id(dedup, publish)?), now.after_ms(dedup.window_ms))));
+    let dedup =
+        policy.dedup.and_then(|dedup| Some((dedup_id(dedup, publish)?, now.after_ms(dedup.window_ms))));
     let priority = publish.priority.unwrap_or(0).min(policy.priority_max);
     let seq = Seq(queue.next_seq);
     queue.next_seq += 1;
@@ -260,17 +259,17 @@ fn plan_place(now: Time, queue: &mut Queue, publish: &Publish) -> Place {
 }
 
 /// The id a message is remembered by: its own or its body's hash, in its key's scope where the policy says so.
-fn dedup_id(dedup: DedupPolicy, publish: &Publish) -> Option<String> {
+fn dedup_id(dedup: DedupPolicy, publish: &Publish) -> Option<Name> {
     let id = match &publish.dedup_id {
-        Some(id) => id.to_string(),
+        Some(id) => id.clone(),
         None if dedup.by_body => {
             let hash = Sha256::digest(publish.message.body_slice());
-            hash.iter().map(|byte| format!("{byte:02x}")).collect()
+            hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
         }
         None => return None,
     };
     Some(match &publish.group_key {
-        Some(key) if dedup.per_key => format!("{}:{key}{id}", key.len()),
+        Some(key) if dedup.per_key => format!("{}:{key}{id}", key.len()).into(),
         _ => id,
     })
 }

@@ -1,13 +1,16 @@
 //! The ids a queue remembers so that a message sent twice is stored once. Ids leave in the order they came: a queue has one window.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use baton_model::{MessageId, Name, Seq};
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 
 /// Remembered ids of one queue.
 #[derive(Debug, Default)]
 pub(crate) struct Dedup {
-    ids: BTreeMap<Name, (MessageId, Seq, u64)>,
+    /// Never iterated. Clients choose the ids: see [`Dedup::remember`].
+    ids: HashMap<Name, (MessageId, Seq, u64), FixedState>,
     order: VecDeque<(u64, Name)>,
 }
 
@@ -19,6 +22,11 @@ impl Dedup {
 
     /// Remembers an id until a time.
     pub(crate) fn remember(&mut self, id: Name, message: MessageId, seq: Seq, until: u64) {
+        if self.ids.capacity() == 0 {
+            // A hash that nobody knows beforehand, so that nobody can make ids that collide.
+            let hasher = FixedState::with_seed(until.rotate_left(32) ^ message.0);
+            self.ids = HashMap::with_hasher(hasher);
+        }
         self.order.push_back((until, id.clone()));
         self.ids.insert(id, (message, seq, until));
     }

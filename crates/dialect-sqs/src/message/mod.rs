@@ -35,10 +35,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn push_hex(text: &mut String, bytes: &[u8]) {
-    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or(b'0');
+    // Pieces of a size that is known: no digit is pushed by itself.
+    for piece in bytes.chunks(16) {
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(piece) {
+            *pair = [digit(byte >> 4), digit(*byte)];
+        }
+        text.push_str(
+            std::str::from_utf8(digits.get(..2 * piece.len()).unwrap_or_default()).unwrap_or_default(),
+        );
     }
 }
 
@@ -55,13 +61,17 @@ pub(crate) fn uuid(high: u64, low: u64) -> String {
     let high = high & 0xffff_ffff_ffff_0fff | 0x4000;
     let low = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
     let (high, low) = (high.to_be_bytes(), low.to_be_bytes());
+    let mut digits = String::with_capacity(32);
+    push_hex(&mut digits, &high);
+    push_hex(&mut digits, &low);
     let mut text = String::with_capacity(36);
-    for (bytes, range) in [(&high, 0..4), (&high, 4..6), (&high, 6..8), (&low, 0..2), (&low, 2..8)] {
-        if !text.is_empty() {
-            text.push('-');
-        }
-        push_hex(&mut text, bytes.get(range).unwrap_or_default());
+    let mut rest = digits.as_str();
+    for len in [8, 4, 4, 4] {
+        let (part, after) = rest.split_at_checked(len).unwrap_or_default();
+        text.extend([part, "-"]);
+        rest = after;
     }
+    text.push_str(rest);
     text
 }
 

@@ -75,6 +75,7 @@ pub(super) fn batch<'a>(call: &'a Call<'a>, cx: &mut Cx<'_>) -> Result<Step, Sto
     };
     let bodies = entries.iter().map(|entry| entry.message_body.as_deref().unwrap_or_default().as_bytes());
     let digests = message::md5_each(&bodies.collect::<Vec<_>>());
+    cx.requests.reserve(entries.len());
     for (entry, body_md5) in entries.iter().zip(digests) {
         match check(queue, entry, body_md5, &facts, cx) {
             Ok(checked) => {
