@@ -32,7 +32,7 @@ struct Cli {
 enum Command {
     /// Run one workload on one server, which is started for it and stopped after it.
     Run {
-        /// one, four, hundred, latency[-RATE], rpc[-IN_FLIGHT], ingest, drain, backlog
+        /// one, four, hundred, latency[-RATE], rpc[-IN_FLIGHT], ingest, drain, backlog, restart, queues-COUNT
         scenario: String,
         /// The server.
         #[arg(long, value_enum, default_value_t = Target::Baton)]
@@ -121,7 +121,7 @@ struct How {
     /// Seconds measured.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Messages of ingest, drain and backlog.
+    /// Messages of ingest, drain, backlog and restart.
     #[arg(long, default_value_t = 300_000)]
     messages: u64,
     /// Bytes of a body, 40 to 100000.

@@ -173,7 +173,7 @@ pub fn ratios(medians: &[Median]) -> Vec<String> {
 }
 
 /// The bar against quorum queues: six times the rate at an eighth of the CPU where the server is saturated, half the
-/// median latency and no worse 99th percentile at 5,000/s. `None` where no bar is set.
+/// median latency and no worse 99th percentile at 5,000/s; a backlog filled at 3.5 times the rate and drained at 4 times. `None` where no bar is set.
 fn bar(baton: &Row, peer: &Row) -> Option<bool> {
     if peer.target != Target::RabbitmqQuorum {
         return None;
@@ -182,6 +182,8 @@ fn bar(baton: &Row, peer: &Row) -> Option<bool> {
         "one" | "four" => {
             Some(baton.per_second >= 6.0 * peer.per_second && baton.server_us <= peer.server_us / 8.0)
         }
+        "ingest" => Some(baton.per_second >= 3.5 * peer.per_second),
+        "drain" => Some(baton.per_second >= 4.0 * peer.per_second),
         "latency-5000" => {
             let (ours, theirs) = (baton.latency?, peer.latency?);
             Some(ours.p50_us <= theirs.p50_us / 2.0 && ours.p99_us <= theirs.p99_us)
@@ -311,6 +313,15 @@ mod tests {
         assert_eq!(bar(&row("one", Target::Baton, 180_000.0, 5.1), &quorum), Some(false));
         let classic = row("one", Target::RabbitmqClassic, 1.0, 1.0);
         assert_eq!(bar(&row("one", Target::Baton, 9.0, 0.1), &classic), None);
+    }
+
+    #[test]
+    fn the_bar_of_a_backlog_is_on_the_rate() {
+        let quorum = |scenario| row(scenario, Target::RabbitmqQuorum, 50_000.0, 40.0);
+        assert_eq!(bar(&row("ingest", Target::Baton, 175_000.0, 90.0), &quorum("ingest")), Some(true));
+        assert_eq!(bar(&row("ingest", Target::Baton, 174_999.0, 1.0), &quorum("ingest")), Some(false));
+        assert_eq!(bar(&row("drain", Target::Baton, 200_000.0, 90.0), &quorum("drain")), Some(true));
+        assert_eq!(bar(&row("drain", Target::Baton, 199_999.0, 1.0), &quorum("drain")), Some(false));
     }
 
     #[test]

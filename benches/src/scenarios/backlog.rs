@@ -8,13 +8,20 @@ use super::{Row, Settings, Stage, queue_names, run_magic};
 use crate::consumer::{Consumer, ConsumerGauge, ConsumerPlan};
 use crate::error::Result;
 use crate::producer::{Pace, Producer, ProducerGauge, ProducerPlan};
-use crate::tally::verdict;
+use crate::tally::{Published, verdict};
 
-/// Runs both phases; the rows `ingest` and `drain`.
+/// What a filled queue holds.
+pub(super) struct Filled {
+    pub(super) queues: Vec<String>,
+    pub(super) magic: u64,
+    pub(super) published: Published,
+}
+
+/// Publishes `settings.messages` into a new queue; the row `ingest`.
 ///
 /// # Errors
-/// A worker failed, or the server did.
-pub fn run(stage: &mut Stage, settings: &Settings) -> Result<(Row, Row)> {
+/// The producer failed, or the server did.
+pub(super) fn fill(stage: &mut Stage, settings: &Settings) -> Result<(Filled, Row)> {
     let queues = queue_names(1);
     declare(stage, stage.target, &queues)?;
     let magic = run_magic();
@@ -50,8 +57,16 @@ pub fn run(stage: &mut Stage, settings: &Settings) -> Result<(Row, Row)> {
         join(worker)
     })?;
     let after = stage.read();
-    let mut ingest = stage.row("ingest", before, after, published.count);
+    let row = stage.row("ingest", before, after, published.count);
+    Ok((Filled { queues, magic, published }, row))
+}
 
+/// Runs both phases; the rows `ingest` and `drain`.
+///
+/// # Errors
+/// A worker failed, or the server did.
+pub fn run(stage: &mut Stage, settings: &Settings) -> Result<(Row, Row)> {
+    let (Filled { queues, magic, published }, mut ingest) = fill(stage, settings)?;
     let gauges = [ConsumerGauge::default()];
     let [gauge] = &gauges;
     let plan =

@@ -1,6 +1,6 @@
 //! The workloads: what each scenario is ([`Scenario`]), what a run yields ([`Row`]), and [`run`], which starts a fresh
 //! server, puts one workload on it and stops it. The workloads themselves: [`flow`] (producers and consumers at the
-//! same time), [`backlog`] (fill, then drain), [`rpc`]. Called by `main` and `compare`.
+//! same time), [`backlog`] (fill, then drain), [`restart`] (fill, then kill), [`idle`] (queues that hold nothing), [`rpc`]. Called by `main` and `compare`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,9 +15,12 @@ use crate::tally::Verdict;
 
 pub mod backlog;
 pub mod flow;
+pub mod idle;
+pub mod restart;
 pub mod rpc;
 
-/// A workload; written `one`, `four`, `hundred`, `latency-RATE`, `rpc-IN_FLIGHT`, `ingest`, `drain`, `backlog`.
+/// A workload; written `one`, `four`, `hundred`, `latency-RATE`, `rpc-IN_FLIGHT`, `ingest`, `drain`, `backlog`,
+/// `restart`, `queues-COUNT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scenario {
     /// One queue, one producer, one consumer, as fast as possible.
@@ -36,6 +39,10 @@ pub enum Scenario {
     Drain,
     /// Both, measured each.
     Backlog,
+    /// Fill, kill with SIGKILL, start again; the time to the first delivery.
+    Restart,
+    /// Declare so many durable queues and leave them empty.
+    Queues(u32),
 }
 
 impl std::str::FromStr for Scenario {
@@ -53,6 +60,7 @@ impl std::str::FromStr for Scenario {
             "ingest" => Scenario::Ingest,
             "drain" => Scenario::Drain,
             "backlog" => Scenario::Backlog,
+            "restart" => Scenario::Restart,
             _ => {
                 if let Some(rate) = numbered("latency") {
                     return Ok(Scenario::Latency(rate));
@@ -60,9 +68,12 @@ impl std::str::FromStr for Scenario {
                 if let Some(in_flight) = numbered("rpc") {
                     return Ok(Scenario::Rpc(in_flight));
                 }
+                if let Some(count) = numbered("queues") {
+                    return Ok(Scenario::Queues(count));
+                }
                 return Err(format!(
                     "unknown scenario {text}: one, four, hundred, latency-1000, latency-5000, rpc-1, rpc-64, \
-                     ingest, drain, backlog"
+                     ingest, drain, backlog, restart, queues-100000"
                 ));
             }
         })
@@ -80,6 +91,8 @@ impl std::fmt::Display for Scenario {
             Scenario::Ingest => f.write_str("ingest"),
             Scenario::Drain => f.write_str("drain"),
             Scenario::Backlog => f.write_str("backlog"),
+            Scenario::Restart => f.write_str("restart"),
+            Scenario::Queues(count) => write!(f, "queues-{count}"),
         }
     }
 }
@@ -91,7 +104,7 @@ pub struct Settings {
     pub warmup: Duration,
     /// How long is measured.
     pub duration: Duration,
-    /// How many messages `ingest`, `drain` and `backlog` use.
+    /// How many messages `ingest`, `drain`, `backlog` and `restart` use.
     pub messages: u64,
     /// Bytes of a body.
     pub body_bytes: usize,
@@ -257,6 +270,8 @@ pub fn run(scenario: Scenario, target: Target, settings: &Settings) -> Result<Ve
             vec![flow::run(&mut stage, scenario, settings)?]
         }
         Scenario::Rpc(in_flight) => vec![rpc::run(&mut stage, in_flight, settings)?],
+        Scenario::Restart => vec![restart::run(&mut stage, settings)?],
+        Scenario::Queues(count) => vec![idle::run(&mut stage, count)?],
         Scenario::Ingest | Scenario::Drain | Scenario::Backlog => {
             let (ingest, drain) = backlog::run(&mut stage, settings)?;
             match scenario {
@@ -311,7 +326,18 @@ mod tests {
 
     #[test]
     fn scenario_names_go_both_ways() {
-        for name in ["one", "four", "hundred", "latency-5000", "rpc-64", "ingest", "drain", "backlog"] {
+        for name in [
+            "one",
+            "four",
+            "hundred",
+            "latency-5000",
+            "rpc-64",
+            "ingest",
+            "drain",
+            "backlog",
+            "restart",
+            "queues-7",
+        ] {
             assert_eq!(name.parse::<Scenario>().unwrap().to_string(), name);
         }
         for name in ["", "two", "latency", "latency-0", "rpc-x", "one-2x"] {
