@@ -8,6 +8,7 @@
 pub mod amqp;
 pub mod amqp_session;
 pub mod core_operations;
+pub mod journal;
 pub mod mutate;
 pub mod records;
 pub mod resp;

@@ -2,7 +2,7 @@
 //! at least one good input into `corpus/<name>/`, and (for nightly) a four-line file into `cargo-fuzz/fuzz_targets/`.
 //! Read by `main.rs`.
 
-use crate::{amqp, amqp_session, core_operations, records, resp, sqs, stomp};
+use crate::{amqp, amqp_session, core_operations, journal, records, resp, sqs, stomp};
 
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "amqp_session", run: amqp_session::session },
     Target { name: "core_operations", run: core_operations::operations },
     Target { name: "records_decode", run: records::decode },
+    Target { name: "journal", run: journal::journal },
     Target { name: "resp_frames", run: resp::frames },
     Target { name: "resp_session", run: resp::session },
     Target { name: "sqs_wire", run: sqs::wire },

@@ -126,6 +126,10 @@ impl Shared {
 impl JournalReader for Shared {
     fn read_into(&self, location: Location, buf: &mut Vec<u8>) -> Result<(), JournalError> {
         buf.clear();
+        if location.len_bytes == 0 {
+            // An empty record may be the last thing of a segment.
+            return Ok(());
+        }
         let position = location.position;
         let segment = self.holding(position).ok_or(JournalError::NotFound { position })?;
         if location.end() > segment.end() {

@@ -153,6 +153,11 @@ pub(crate) fn find_tail(
     if header.mark.is_some_and(|mark| mark > end) {
         return Err(corrupt(&segment.name, offset, format!("{defect}, though this place was synced")));
     }
+    // The padding of the last batch may be torn off; what a snapshot covers may not.
+    if segment.file_bytes + ALIGN_BYTES as u64 <= offset {
+        let what = format!("the file ends in front of position {end}, which a snapshot covers");
+        return Err(corrupt(&segment.name, segment.file_bytes, what));
+    }
     let mut scan = SegmentScan::new(segment.file.as_ref(), &segment.name, header.base, header.epoch)?;
     let mut follows = false;
     let mut at = end;

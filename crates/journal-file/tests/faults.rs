@@ -174,6 +174,35 @@ fn a_last_batch_whose_padding_was_torn_off_counts() {
 }
 
 #[test]
+fn a_newest_segment_that_ends_in_front_of_a_snapshot_is_corruption() {
+    let disk = SimDisk::new(6);
+    let mut journal = try_open(&disk, &options()).unwrap().journal;
+    append(journal.as_mut(), &[7; 500]).unwrap();
+    let end = journal.end();
+    journal.housekeeping().write_snapshot(end, &mut |sink| sink.record(b"state")).unwrap();
+    drop(journal);
+    disk.open(&segment_file(Position::START)).unwrap().set_len_bytes(SEGMENT_HEADER_BYTES + 100).unwrap();
+    let Err(JournalError::Corrupt { file, what, .. }) = try_open(&disk, &options()) else {
+        panic!("it opens")
+    };
+    assert_eq!(file, segment_file(Position::START));
+    assert!(what.contains("which a snapshot covers"), "{what}");
+}
+
+#[test]
+fn an_empty_record_at_the_end_of_a_segment_is_read() {
+    let disk = SimDisk::new(8);
+    let mut journal = try_open(&disk, &options()).unwrap().journal;
+    // 40 bytes of a batch and 4 of each record's length: the second record lies at the end.
+    append(journal.as_mut(), b"").unwrap();
+    let mut builder = journal.batch_builder();
+    builder.record(|buf| buf.extend_from_slice(b"")).unwrap();
+    let last = builder.record(|buf| buf.extend_from_slice(b"")).unwrap();
+    assert_eq!(last.position, journal.append(&builder.finish()).unwrap());
+    assert!(journal.reader().read(last).unwrap().is_empty());
+}
+
+#[test]
 fn a_missing_segment_is_corruption_unless_a_snapshot_covers_it() {
     for (victim, covered) in [(0, false), (1, false), (2, false), (0, true), (2, true)] {
         let disk = SimDisk::new(5);
