@@ -1,5 +1,7 @@
 """redis-py: lists, blocking pops, keys, transactions, pub/sub; and the same queue through AMQP."""
+import json
 import socket
+import subprocess
 import threading
 import uuid
 
@@ -7,7 +9,7 @@ import pika
 import pytest
 import redis
 
-from tools import connect
+from tools import connect, wait_until
 
 pytestmark = pytest.mark.baton_only("lists over the Redis protocol")
 
@@ -109,6 +111,74 @@ def test_what_is_published_is_heard(client, key):
     ]
     assert client.pubsub_numsub(key) == [(key.encode(), 1)]
     listener.close()
+
+
+def baton(server, *arguments):
+    """The command line of the server's own binary, against the server."""
+    url = f"http://{server.http_listen}"
+    done = subprocess.run([server.binary, *arguments, "--server", url], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_route_keeps_what_is_published_for_redis_and_amqp_clients(own_server):
+    client = client_of(own_server)
+    listener = client.pubsub(ignore_subscribe_messages=True)
+    listener.psubscribe("news.*")
+    assert client.publish("news.early", "not kept") == 1
+    baton(own_server, "route", "add", "audit", "news.*")
+    assert json.loads(baton(own_server, "route", "list", "--json"))["bindings"] == [
+        {"source": "amq.pubsub", "queue": "audit", "key": "news.*"}]
+    assert client.publish("news.art", "1") == 2, "the listener and the queue"
+    assert client.publish("weather", "rain") == 0
+    connection = connect(own_server)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.basic_publish("amq.pubsub", "news.music", b"2", pika.BasicProperties(delivery_mode=2), mandatory=True)
+    connection.close()
+    client.close()
+
+    own_server.kill_and_restart()
+    client = client_of(own_server)
+    assert client.llen("audit") == 2
+    connection = connect(own_server)
+    method, _, body = connection.channel().basic_get("audit", auto_ack=True)
+    assert (method.exchange, method.routing_key, body) == ("amq.pubsub", "news.art", b"1")
+    assert client.rpop("audit") == b"2"
+    assert client.publish("news.late", "3") == 1
+    baton(own_server, "route", "remove", "audit", "news.*")
+    assert client.publish("news.later", "4") == 0
+    assert client.lrange("audit", 0, -1) == [b"3"], "what was kept stays"
+    connection.close()
+    client.close()
+
+
+def test_what_a_dying_client_popped_comes_back_where_pops_are_leases(own_server):
+    client = client_of(own_server)
+    baton(own_server, "queue", "create", "careful", "--lease-pops")
+    client.rpush("careful", "1", "2", "3", "4")
+    host, port = own_server.redis_listen.rsplit(":", 1)
+    for count in (1, 2):
+        with socket.create_connection((host, int(port))) as worker:
+            worker.settimeout(10)
+            worker.sendall(b"LPOP careful\r\n" * count)
+            read = b""
+            while read.count(b"\n") < 2 * count:
+                read += worker.recv(100)
+            # The second command completed what the first one popped, and nothing completed what the last one did.
+            assert client.llen("careful") == 4 - count
+        # The broker notices the closed connection in its own time.
+        wait_until(lambda: client.llen("careful") == 5 - count)
+    assert client.lrange("careful", 0, -1) == [b"2", b"3", b"4"], "each is where it was"
+    with client_of(own_server) as worker:
+        assert worker.blpop("careful", timeout=5) == (b"careful", b"2")
+        assert worker.ping()
+    client.rpush("plain", "1")
+    with client_of(own_server) as worker:
+        assert worker.lpop("plain") == b"1"
+    wait_until(lambda: client.lrange("careful", 0, -1) == [b"3", b"4"])
+    assert client.llen("plain") == 0, "without the flag a popped element is gone when it leaves"
+    client.close()
 
 
 def test_a_bound_queue_keeps_what_is_published(server, client, key):

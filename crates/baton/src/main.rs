@@ -61,6 +61,7 @@ fn run(command: Command, flags: &Flags) -> Result<Exit, Failure> {
         }
         Command::Config(ConfigCommand::Password) => password::run(),
         Command::Queue(command) => remote::queue::run(command),
+        Command::Route(command) => remote::route::run(command),
         Command::Send(args) => remote::send::run(&args),
         Command::Receive(args) => remote::receive::run(&args),
         Command::Peek(args) => remote::peek::run(&args),

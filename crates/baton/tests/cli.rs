@@ -58,6 +58,46 @@ fn queues_are_managed() {
 }
 
 #[test]
+fn routes_are_managed() {
+    let dir = tempdir().unwrap();
+    let broker = Broker::start(dir.path(), &[]);
+    let none = broker.run(&["route", "list"]);
+    assert_eq!((stdout(&none).as_str(), none.status.code()), ("", Some(0)));
+    assert!(stderr(&none).contains("baton route add"));
+
+    let added = broker.run(&["route", "add", "audit", "news.*"]);
+    assert!(added.status.success() && stderr(&added).contains("created queue audit"), "{}", stderr(&added));
+    assert_eq!(broker.json(&["queue", "show", "audit"])["policy"]["durable"], true);
+    broker.ok(&["route", "add", "audit", "news.*"]);
+    broker.ok(&["route", "add", "mail", "order.#", "--exchange", "amq.topic"]);
+    let news = json!({ "source": "amq.pubsub", "queue": "audit", "key": "news.*" });
+    assert_eq!(broker.json(&["route", "list", "audit"]), json!({ "bindings": [&news] }));
+    assert_eq!(broker.json(&["route", "list"])["bindings"].as_array().unwrap().len(), 2);
+    let table = broker.ok(&["route", "list", "--exchange", "amq.topic"]);
+    assert!(table.contains("order.#") && !table.contains("audit"), "{table}");
+
+    broker.ok(&["send", "--exchange", "amq.pubsub", "news.sport", "news.sport"]);
+    let unheard = broker.run(&["send", "--exchange", "amq.pubsub", "weather", "rain"]);
+    assert_eq!(unheard.status.code(), Some(9));
+    broker.ok(&["send", "--exchange", "amq.topic", "order.a.b", "order"]);
+    assert_eq!(broker.ok(&["receive", "audit", "--raw", "--count", "9"]), "news.sport\n");
+    assert_eq!(broker.ok(&["receive", "mail", "--raw", "--count", "9"]), "order\n");
+
+    let mistyped = broker.run(&["route", "remove", "audit", "new.*"]);
+    assert_eq!(mistyped.status.code(), Some(9));
+    assert!(stderr(&mistyped).contains("baton route list audit"), "{}", stderr(&mistyped));
+    broker.ok(&["route", "remove", "audit", "news.*"]);
+    assert_eq!(broker.json(&["route", "list", "audit"]), json!({ "bindings": [] }));
+    broker.run(&["send", "--exchange", "amq.pubsub", "news.sport", "x"]);
+    assert_eq!(broker.run(&["receive", "audit"]).status.code(), Some(9));
+    assert_eq!(broker.run(&["route", "add", "audit", "x", "--exchange", "nowhere"]).status.code(), Some(9));
+
+    broker.feed(&["queue", "create", "brief", "--policy", "-"], br#"{"durable": false}"#);
+    let brief = broker.run(&["route", "add", "brief", "*"]);
+    assert!(brief.status.success() && stderr(&brief).contains("not durable"), "{}", stderr(&brief));
+}
+
+#[test]
 fn messages_keep_their_bytes_and_their_properties() {
     let dir = tempdir().unwrap();
     let broker = Broker::start(dir.path(), &[]);

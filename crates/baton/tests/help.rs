@@ -7,7 +7,7 @@ use std::path::Path;
 
 use support::{run, stdout};
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 18] = [
     &[],
     &["serve"],
     &["config"],
@@ -17,6 +17,10 @@ const COMMANDS: [&[&str]; 14] = [
     &["queue", "create"],
     &["queue", "purge"],
     &["queue", "delete"],
+    &["route"],
+    &["route", "add"],
+    &["route", "list"],
+    &["route", "remove"],
     &["send"],
     &["receive"],
     &["peek"],

@@ -1,6 +1,7 @@
 //! The command line: its commands, and which function each one runs. No work is done here.
 
 pub(crate) mod remote_args;
+pub(crate) mod route_args;
 pub(crate) mod serve_args;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::source::Flags;
 use remote_args::{ExplainArgs, PeekArgs, QueueCommand, ReceiveArgs, SendArgs};
+use route_args::RouteCommand;
 use serve_args::ServeArgs;
 
 const ABOUT: &str = "A point-to-point message broker: one message, exactly one consumer.";
@@ -52,6 +54,9 @@ pub(crate) enum Command {
     /// Queues of a running broker
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Which channels' or exchanges' messages a queue keeps
+    #[command(subcommand)]
+    Route(RouteCommand),
     /// Send messages to a queue or an exchange
     Send(SendArgs),
     /// Receive messages, print them and acknowledge them

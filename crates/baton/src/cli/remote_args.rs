@@ -144,6 +144,9 @@ pub(crate) struct CreateArgs {
     /// Highest priority told apart
     #[arg(long, value_name = "0-255")]
     pub priority_max: Option<u8>,
+    /// What a Redis client pops is leased to its connection until its next command, and comes back if it dies before
+    #[arg(long)]
+    pub lease_pops: bool,
     #[command(flatten)]
     pub server: ServerArgs,
 }

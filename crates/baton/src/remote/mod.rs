@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod peek;
 pub(crate) mod queue;
 pub(crate) mod receive;
+pub(crate) mod route;
 pub(crate) mod send;
 
 use serde_json::Value as Json;

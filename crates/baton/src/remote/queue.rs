@@ -209,6 +209,7 @@ fn overlay(args: &CreateArgs, policy: &mut Map<String, Json>) {
     set(&["capacity", "messages_max"], args.messages_max.map(Json::from));
     set(&["capacity", "overflow"], args.overflow.clone().map(Json::from));
     set(&["retry", "attempts_max"], args.attempts_max.map(Json::from));
+    set(&["list", "lease_pops"], args.lease_pops.then_some(Json::Bool(true)));
     set(&["dead_letter"], args.dead_letter.as_ref().map(|queue| json!({ "exchange": "", "key": queue })));
 }
 
@@ -232,6 +233,7 @@ mod tests {
             "refuse",
             "--dead-letter",
             "d",
+            "--lease-pops",
         ])
         .unwrap();
         let cli::Command::Queue(QueueCommand::Create(args)) = command else { panic!() };
@@ -240,7 +242,7 @@ mod tests {
         overlay(&args, &mut policy);
         let expected = json!({
             "ttl_ms": 5000, "capacity": { "messages_max": 7, "overflow": "refuse" }, "retry": { "attempts_max": 3 },
-            "dead_letter": { "exchange": "", "key": "d" }
+            "dead_letter": { "exchange": "", "key": "d" }, "list": { "lease_pops": true }
         });
         assert_eq!(Json::Object(policy), expected);
     }
