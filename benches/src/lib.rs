@@ -13,6 +13,7 @@ pub mod machine;
 pub mod measure;
 pub mod payload;
 pub mod producer;
+pub mod redis;
 pub mod report;
 pub mod scenarios;
 pub mod server;

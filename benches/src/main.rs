@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use baton_benches::compare::{Plan, compare};
 use baton_benches::error::Result;
+use baton_benches::redis;
 use baton_benches::report::table;
 use baton_benches::scenarios::{self, Scenario, Settings};
 use baton_benches::server::Target;
@@ -51,6 +52,20 @@ enum Command {
     },
     /// STOMP on servers that run already, alternating: persistent SENDs with receipts, client-individual ACKs.
     Stomp {
+        /// NAME=ADDRESS:PORT@PID, several times.
+        #[arg(long = "server", required = true)]
+        servers: Vec<stomp::Server>,
+        /// Producers, and as many consumers.
+        #[arg(long, value_delimiter = ',', default_value = "1,4")]
+        workers: Vec<usize>,
+        /// Runs of each on each server.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Redis's protocol on servers that run already, alternating: LPUSH and BRPOP, pipelined.
+    Redis {
         /// NAME=ADDRESS:PORT@PID, several times.
         #[arg(long = "server", required = true)]
         servers: Vec<stomp::Server>,
@@ -170,7 +185,9 @@ fn main() -> ExitCode {
 }
 
 /// Each run of each server in turn, then the medians and their ratio to the first server's.
-fn compare_stomp(
+fn compare_running(
+    protocol: &str,
+    run: fn(&stomp::Server, stomp::Plan) -> Result<stomp::Run>,
     servers: &[stomp::Server],
     workers: &[usize],
     runs: usize,
@@ -190,7 +207,7 @@ fn compare_stomp(
         let mut results: Vec<Vec<stomp::Run>> = servers.iter().map(|_| Vec::new()).collect();
         for _ in 0..runs {
             for (server, results) in servers.iter().zip(&mut results) {
-                let run = stomp::run(server, plan)?;
+                let run = run(server, plan)?;
                 eprintln!("{workers}/{workers} {}: {run:?}", server.name);
                 results.push(run);
             }
@@ -207,7 +224,7 @@ fn compare_stomp(
                 results.iter().fold((0, 0), |sum, run| (sum.0 + run.lost, sum.1 + run.duplicates));
             let ratio = *first.get_or_insert(rate) / rate.max(1.0);
             text.push_str(&format!(
-                "| STOMP {workers}/{workers} | {} | {rate:.0} | {cpu:.1} | {lost} · {twice} | {ratio:.1} × |\n",
+                "| {protocol} {workers}/{workers} | {} | {rate:.0} | {cpu:.1} | {lost} · {twice} | {ratio:.1} × |\n",
                 server.name
             ));
         }
@@ -233,7 +250,10 @@ fn execute(command: Command) -> Result<String> {
             })
         }
         Command::Stomp { servers, workers, runs, how } => {
-            compare_stomp(&servers, &workers, runs.max(1), &how.settings())
+            compare_running("STOMP", stomp::run, &servers, &workers, runs.max(1), &how.settings())
+        }
+        Command::Redis { servers, workers, runs, how } => {
+            compare_running("Redis", redis::run, &servers, &workers, runs.max(1), &how.settings())
         }
         Command::Sqs { workloads, runs, moto, log, no_log, how } => {
             let mut peers = vec![Peer::Baton(how.baton_bin.clone())];
