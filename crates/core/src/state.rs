@@ -149,7 +149,7 @@ impl State {
             | Record::Bound { .. }
             | Record::Unbound { .. } => return self.apply_catalog(record, load),
             Record::NameRested { namespace, name, at, until } => {
-                self.resting.rest(at, namespace, name, until)
+                self.resting.rest(at, namespace, name, until);
             }
             Record::TransferNoted(noted) => {
                 // A queue that is gone takes its transfers along.
