@@ -232,3 +232,14 @@ fn a_message_asked_for_by_its_place_while_it_cannot_be_read_stays_in_line_once()
     assert_eq!(got.iter().map(body).collect::<Vec<_>>(), ["a"]);
     assert_eq!((got[0].acquired, broker.queue("q").ready), (1, 0));
 }
+
+#[test]
+fn a_lease_of_no_time_is_over_when_the_message_has_left() {
+    let mut broker = Broker::default();
+    broker.declare("q", QueuePolicy::default());
+    broker.send("q", "a");
+    for acquired in 1..=3 {
+        let got = broker.fetch_as(A, "q", 1, LeaseMode::Timed(Some(0)));
+        assert_eq!(got.iter().map(|delivery| delivery.acquired).collect::<Vec<_>>(), [acquired]);
+    }
+}

@@ -239,6 +239,8 @@ impl Partition {
     fn work(&mut self) {
         let records = self.store.builder.record_count();
         self.heed_pressure();
+        // Who asks must see what time has brought about.
+        self.tick();
         while !self.is_batch_full()
             && let Some(wake) = self.waiting.pop_front()
         {

@@ -434,3 +434,20 @@ fn what_was_asked_before_a_change_of_namespace_goes_by_the_rule_of_the_old_one()
     assert_eq!(*log.lock(), [Vec::<String>::new()], "before the sync");
     assert_eq!(told(&ports.lock()[0]), ["p10", "r11", "p12"]);
 }
+
+#[test]
+fn who_asks_sees_what_time_has_brought_about() {
+    let mut driver = start(&MemoryStore::default(), Options::default());
+    let port = connect(&mut driver, "/");
+    submit(&port, publish(3, true));
+    submit(&port, fetch(4, LeaseMode::Timed(Some(10))));
+    driver.rest(T0.after_ms(100));
+    assert_eq!(told(&port), ["p3", "f4 1"]);
+    // Nothing was due before: the turn that brings the question is the one in which the lease is over.
+    submit(&port, fetch(5, LeaseMode::Timed(Some(0))));
+    driver.rest(T0.after_ms(110));
+    assert_eq!(fetched(&port).len(), 1);
+    submit(&port, fetch(6, LeaseMode::Timed(Some(10))));
+    driver.rest(T0.after_ms(110));
+    assert_eq!(fetched(&port).len(), 1, "a lease of no time is over");
+}

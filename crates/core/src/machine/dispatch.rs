@@ -272,7 +272,12 @@ impl Machine {
         let policy = &self.state.queue(queue)?.policy;
         let consumer = self.clients.consumer(consumer)?;
         let linked_max = consumer.linked_lease_ms_max.or(policy.linked_lease_ms_max);
-        Some(lease(now, consumer.lease, policy.lease_ms, linked_max))
+        let mode = match consumer.lease {
+            // A lease that ends at once would come back to the consumer for ever, without a pause.
+            LeaseMode::Timed(ms) => LeaseMode::Timed(Some(ms.unwrap_or(policy.lease_ms).max(1))),
+            other => other,
+        };
+        Some(lease(now, mode, policy.lease_ms, linked_max))
     }
 
     /// Records the leases and sends the deliveries.
@@ -413,7 +418,7 @@ impl Machine {
 pub(super) fn lease(now: Time, mode: LeaseMode, lease_ms: u64, linked_lease_ms_max: Option<u64>) -> Lease {
     match mode {
         LeaseMode::Settled => Lease::Settled,
-        LeaseMode::Timed(ms) => Lease::Timed { until: now.after_ms(ms.unwrap_or(lease_ms).max(1)).0 },
+        LeaseMode::Timed(ms) => Lease::Timed { until: now.after_ms(ms.unwrap_or(lease_ms)).0 },
         LeaseMode::Linked => {
             Lease::Linked { until: linked_lease_ms_max.map_or(NEVER, |ms| now.after_ms(ms).0) }
         }
