@@ -117,8 +117,13 @@ impl<'a> SegmentScan<'a> {
             let found = bytes.chunks_exact(ALIGN_BYTES).position(|chunk| chunk.starts_with(&BATCH_MAGIC));
             let whole_chunks = (bytes.len() / ALIGN_BYTES).max(1);
             let skip = found.unwrap_or(whole_chunks).saturating_mul(ALIGN_BYTES) as u64;
+            let before = at;
             at = at.plus(skip);
             if found.is_none() {
+                if at == before {
+                    // A damaged name put the segment at the end of all positions.
+                    return Ok(None);
+                }
                 continue;
             }
             if let Ok(header) = self.judge(at, false)? {

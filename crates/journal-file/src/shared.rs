@@ -126,12 +126,11 @@ impl Shared {
 impl JournalReader for Shared {
     fn read_into(&self, location: Location, buf: &mut Vec<u8>) -> Result<(), JournalError> {
         buf.clear();
-        if location.len_bytes == 0 {
-            // An empty record may be the last thing of a segment.
-            return Ok(());
-        }
         let position = location.position;
-        let segment = self.holding(position).ok_or(JournalError::NotFound { position })?;
+        // An empty record may be the last thing of a segment: its length lies in front of it.
+        let in_front = u64::from(location.len_bytes == 0);
+        let held = self.holding(Position(position.0.saturating_sub(in_front)));
+        let segment = held.ok_or(JournalError::NotFound { position })?;
         if location.end() > segment.end() {
             return Err(JournalError::NotFound { position: segment.end() });
         }

@@ -200,6 +200,11 @@ impl Reader {
         if payload_bytes > RECORD_BYTES_MAX + RECORD_HEADER_BYTES + BLOCK_BYTES {
             return Err(self.corrupt("a block of the snapshot claims an impossible length"));
         }
+        // A damaged length must not take memory that the file could never fill.
+        let file_bytes = self.file.len_bytes().map_err(|e| unreadable(&self.name, e))?;
+        if self.offset + (BLOCK_HEADER_BYTES + payload_bytes) as u64 > file_bytes {
+            return Err(self.corrupt("the file ends within a block of the snapshot"));
+        }
         block.clear();
         block.resize(BLOCK_HEADER_BYTES + payload_bytes, 0);
         self.read(block)?;

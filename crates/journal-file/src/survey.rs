@@ -170,7 +170,11 @@ pub(crate) fn find_tail(
                 format!("{defect}, but a valid batch that was written later follows at offset {found}");
             return Err(corrupt(&segment.name, offset, what));
         }
-        at = Position(behind.base.0 + behind.framed_bytes() - ALIGN_BYTES as u64);
+        let next = behind.base.plus(behind.framed_bytes() - ALIGN_BYTES as u64);
+        if next <= at {
+            break;
+        }
+        at = next;
     }
     let clean = !follows && matches!(defect, BatchDefect::NoBatch | BatchDefect::Stale { .. });
     let torn = || TornTail { file: segment.name.clone(), offset, position: end, what: defect.to_string() };
