@@ -110,20 +110,17 @@ impl<'a> SegmentScan<'a> {
         let mut at = position.plus(ALIGN_BYTES as u64);
         loop {
             let offset = offset_in_file(self.base, at);
-            if offset.saturating_add(HEADER_BYTES as u64) > self.file_bytes {
+            // A damaged name may put the segment at the end of all positions, where none is behind another.
+            let behind_all = at.plus(HEADER_BYTES as u64).since(at) < HEADER_BYTES as u64;
+            if behind_all || offset.saturating_add(HEADER_BYTES as u64) > self.file_bytes {
                 return Ok(None);
             }
             let bytes = self.bytes_at(offset, HEADER_BYTES, false)?;
             let found = bytes.chunks_exact(ALIGN_BYTES).position(|chunk| chunk.starts_with(&BATCH_MAGIC));
             let whole_chunks = (bytes.len() / ALIGN_BYTES).max(1);
             let skip = found.unwrap_or(whole_chunks).saturating_mul(ALIGN_BYTES) as u64;
-            let before = at;
             at = at.plus(skip);
             if found.is_none() {
-                if at == before {
-                    // A damaged name put the segment at the end of all positions.
-                    return Ok(None);
-                }
                 continue;
             }
             if let Ok(header) = self.judge(at, false)? {
