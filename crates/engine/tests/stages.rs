@@ -119,8 +119,22 @@ fn step(driver: &mut Driver, now: Time) {
 /// A journal that says, before each sync, what has left for some ports.
 struct Watched {
     journal: Box<dyn Journal>,
-    ports: Arc<Mutex<Vec<Port>>>,
-    log: Arc<Mutex<Vec<Vec<String>>>>,
+    ports: Ports,
+    log: Log,
+}
+
+type Ports = Arc<Mutex<Vec<Port>>>;
+type Log = Arc<Mutex<Vec<Vec<String>>>>;
+
+/// A broker on a watched journal, the ports to watch, and what was seen.
+fn watched() -> (Driver, Ports, Log) {
+    let opened = MemoryStore::default().open().unwrap();
+    let (ports, log) = (Ports::default(), Log::default());
+    let journal = Watched { journal: opened.journal, ports: Arc::clone(&ports), log: Arc::clone(&log) };
+    let opened = Opened { journal: Box::new(journal), recovery: opened.recovery };
+    let mut driver = Driver::start(opened, T0, options()).unwrap();
+    driver.rest(T0);
+    (driver, ports, log)
 }
 
 impl Journal for Watched {
@@ -229,13 +243,7 @@ fn at_most_once_waits_until_it_is_durable() {
 
 #[test]
 fn events_leave_at_their_stages_and_never_overtake_each_other() {
-    let store = MemoryStore::default();
-    let opened = store.open().unwrap();
-    let (ports, log) = (Arc::<Mutex<Vec<Port>>>::default(), Arc::<Mutex<Vec<Vec<String>>>>::default());
-    let journal = Watched { journal: opened.journal, ports: Arc::clone(&ports), log: Arc::clone(&log) };
-    let opened = Opened { journal: Box::new(journal), recovery: opened.recovery };
-    let mut driver = Driver::start(opened, T0, options()).unwrap();
-    driver.rest(T0);
+    let (mut driver, ports, log) = watched();
     let (leaser, producer, quick) =
         (connect(&mut driver, "/"), connect(&mut driver, "/"), connect(&mut driver, "quick"));
     (10..14).for_each(|token| submit(&producer, publish(token, true)));
@@ -414,13 +422,7 @@ fn an_orderly_end_is_durable() {
 
 #[test]
 fn what_was_asked_before_a_change_of_namespace_goes_by_the_rule_of_the_old_one() {
-    let store = MemoryStore::default();
-    let opened = store.open().unwrap();
-    let (ports, log) = (Arc::<Mutex<Vec<Port>>>::default(), Arc::<Mutex<Vec<Vec<String>>>>::default());
-    let journal = Watched { journal: opened.journal, ports: Arc::clone(&ports), log: Arc::clone(&log) };
-    let opened = Opened { journal: Box::new(journal), recovery: opened.recovery };
-    let mut driver = Driver::start(opened, T0, options()).unwrap();
-    driver.rest(T0);
+    let (mut driver, ports, log) = watched();
     let port = connect(&mut driver, "/");
     let _ = connect(&mut driver, "quick");
     driver.rest(T0.after_ms(INTERVAL_MS));
