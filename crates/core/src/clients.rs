@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use baton_model::list::ListOp;
 use baton_model::request::{ConsumerFilter, Fetch, LeaseMode};
-use baton_model::{ConnectionId, ConsumerId, LinkId, Name, QueueId, Seq, Time, Token};
+use baton_model::{ConnectionId, ConsumerId, LinkId, Name, QueueId, Request, Seq, Time, Token};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) fetches: BTreeMap<Token, u64>,
     /// Its waits for elements of lists.
     pub(crate) list_waits: BTreeMap<Token, u64>,
+    /// Operations on lists, and groups of them, that it asked for behind one that waits.
+    pub(crate) lists_behind: VecDeque<Request>,
     /// Exclusive queues that go with it.
     pub(crate) owned: Vec<QueueId>,
     pub(crate) paused: bool,
@@ -136,6 +138,7 @@ impl Clients {
             consumers: BTreeMap::new(),
             fetches: BTreeMap::new(),
             list_waits: BTreeMap::new(),
+            lists_behind: VecDeque::new(),
             owned: Vec::new(),
             paused: false,
         });

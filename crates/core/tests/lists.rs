@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 
 use baton_model::list::{ExpireIf, ListGroup, ListOp, ListRequest, Listed, Side};
 use baton_model::request::{LeaseMode, Outcome};
-use baton_model::{ConnectionId, Event, Message, QueuePolicy, Refusal, RefusalCode, Reply, Request, Time};
+use baton_model::{ConnectionId, Event, Message, QueuePolicy, Refusal, RefusalCode, Reply, Request};
 use common::{A, B, Broker, LINK, delivered};
 use proptest::prelude::*;
 use proptest::sample::select;
+
+/// A third connection, for who does not wait.
+const C: ConnectionId = ConnectionId(3);
 
 fn message(text: &str) -> Message {
     Message::new(text.as_bytes().to_vec().into(), 0)
@@ -38,10 +41,10 @@ fn ask(
     broker: &mut Broker,
     from: ConnectionId,
     op: ListOp,
-    wait_until: Option<Time>,
+    wait_ms: Option<u64>,
 ) -> Vec<(ConnectionId, Event)> {
     let token = broker.token();
-    broker.step(from, Request::List(Box::new(ListRequest { token, link: LINK, op, wait_until })))
+    broker.step(from, Request::List(Box::new(ListRequest { token, link: LINK, op, wait_ms })))
 }
 
 fn answers(events: &[(ConnectionId, Event)]) -> Vec<(u64, Result<Listed, Refusal>)> {
@@ -396,25 +399,25 @@ fn many_pushes_in_front_make_room_again_and_again() {
 #[test]
 fn the_longest_waiting_is_served_first_with_what_is_outermost_after_the_whole_push() {
     let mut broker = Broker::default();
-    let forever = Some(Time(u64::MAX));
+    broker.run(|machine, _, _| machine.connect(C));
+    let forever = Some(u64::MAX);
     // Nobody has a queue yet: they wait by name.
     assert!(answers(&ask(&mut broker, B, pop("q", Side::Left), forever)).is_empty());
     assert!(answers(&ask(&mut broker, A, pop("q", Side::Left), forever)).is_empty());
-    let events = ask(&mut broker, A, push("q", Side::Left, &["a", "b", "c"]), None);
+    let events = ask(&mut broker, C, push("q", Side::Left, &["a", "b", "c"]), None);
     let all: Vec<(u64, String)> = answers(&events).iter().map(|(to, r)| (*to, show(r))).collect();
-    assert_eq!(all, [(A.0, "3".to_owned()), (B.0, "q: c".to_owned()), (A.0, "q: b".to_owned())]);
+    assert_eq!(all, [(C.0, "3".to_owned()), (B.0, "q: c".to_owned()), (A.0, "q: b".to_owned())]);
     assert_eq!(does(&mut broker, range("q")), "a");
 }
 
 #[test]
 fn nobody_comes_between_a_push_and_who_waits_for_it() {
     let mut broker = Broker::default();
-    let forever = Some(Time(u64::MAX));
+    let forever = Some(u64::MAX);
     ask(&mut broker, B, pop("q", Side::Right), forever);
     // Both in one batch of steps, before any dispatch.
     let (first, second) = (broker.token(), broker.token());
-    let request =
-        |token, op| Request::List(Box::new(ListRequest { token, link: LINK, op, wait_until: None }));
+    let request = |token, op| Request::List(Box::new(ListRequest { token, link: LINK, op, wait_ms: None }));
     let events = broker.run(|machine, now, cx| {
         machine.step(now, A, request(first, push("q", Side::Left, &["x"])), cx);
         machine.step(now, A, request(second, pop("q", Side::Right)), cx);
@@ -424,22 +427,67 @@ fn nobody_comes_between_a_push_and_who_waits_for_it() {
 }
 
 #[test]
+fn what_stands_behind_a_wait_is_done_when_that_is_over_and_comes_last_in_line() {
+    let mut broker = Broker::default();
+    broker.run(|machine, _, _| machine.connect(C));
+    // B waits for three elements, one after the other, A for one; then B asks how many are left.
+    for wait in [Some(u64::MAX), Some(u64::MAX), Some(100)] {
+        assert!(ask(&mut broker, B, pop("q", Side::Right), wait).is_empty());
+    }
+    assert!(ask(&mut broker, B, ListOp::Length { queue: "q".into() }, None).is_empty());
+    assert!(ask(&mut broker, A, pop("q", Side::Right), Some(u64::MAX)).is_empty());
+    let events = ask(&mut broker, C, push("q", Side::Left, &["a", "b"]), None);
+    let shown = |events: &[_]| -> Vec<(u64, String)> {
+        answers(events).iter().map(|(to, result)| (*to, show(result))).collect()
+    };
+    // B's second wait began when its first was over, behind A's.
+    assert_eq!(shown(&events)[1..], [(B.0, "q: a".into()), (A.0, "q: b".into())]);
+    // Its third begins now: it has its whole time, and what comes by other ways serves it, too.
+    broker.advance(1_000);
+    broker.send("q", "c");
+    let events = broker.advance(99);
+    assert!(answers(&events).is_empty());
+    let events = broker.advance(1);
+    assert_eq!(shown(&events), [(B.0, "nil".into()), (B.0, "0".into())]);
+}
+
+#[test]
+fn a_wait_behind_another_can_be_given_up_and_there_are_not_too_many() {
+    let mut broker = Broker::default();
+    ask(&mut broker, B, pop("q", Side::Left), Some(u64::MAX));
+    let token = broker.token();
+    let request = ListRequest { token, link: LINK, op: pop("q", Side::Left), wait_ms: Some(u64::MAX) };
+    broker.step(B, Request::List(Box::new(request)));
+    let events = broker.step(B, Request::CancelFetch { token });
+    assert_eq!(show(&answers(&events)[0].1), "nil");
+    for _ in 0..baton_model::limits::LIST_REQUESTS_BEHIND_MAX {
+        assert!(ask(&mut broker, B, push("other", Side::Left, &["x"]), None).is_empty());
+    }
+    let events = ask(&mut broker, B, range("other"), None);
+    assert_eq!(show(&answers(&events)[0].1), "Invalid");
+    // Who goes away asks for nothing more.
+    broker.run(|machine, now, cx| machine.disconnect(now, B, cx));
+    does(&mut broker, push("q", Side::Left, &["x"]));
+    assert_eq!(does(&mut broker, range("q")), "x");
+    assert_eq!(does(&mut broker, range("other")), "");
+}
+
+#[test]
 fn waiting_ends_in_time_and_survives_the_queue() {
     let mut broker = Broker::default();
-    let until = Some(broker.now.after_ms(500));
-    ask(&mut broker, A, pop("q", Side::Left), until);
+    ask(&mut broker, A, pop("q", Side::Left), Some(500));
     let events = broker.advance(1_000);
     assert_eq!(show(&answers(&events)[0].1), "nil");
 
     broker.declare("q", QueuePolicy::default());
-    ask(&mut broker, B, pop("q", Side::Left), Some(Time(u64::MAX)));
+    ask(&mut broker, B, pop("q", Side::Left), Some(u64::MAX));
     let op =
         baton_model::request::CatalogOp::DeleteQueue { name: "q".into(), if_unused: false, if_empty: false };
     broker.catalog(A, op).unwrap();
     let events = ask(&mut broker, A, push("q", Side::Right, &["back"]), None);
     assert_eq!(show(&answers(&events)[1].1), "q: back");
     // Who goes away waits no more.
-    ask(&mut broker, B, pop("q", Side::Left), Some(Time(u64::MAX)));
+    ask(&mut broker, B, pop("q", Side::Left), Some(u64::MAX));
     broker.run(|machine, now, cx| machine.disconnect(now, B, cx));
     does(&mut broker, push("q", Side::Right, &["stays"]));
     assert_eq!(does(&mut broker, range("q")), "stays");
@@ -448,7 +496,7 @@ fn waiting_ends_in_time_and_survives_the_queue() {
 #[test]
 fn a_waiting_move_chains_to_who_waits_for_its_target() {
     let mut broker = Broker::default();
-    let forever = Some(Time(u64::MAX));
+    let forever = Some(u64::MAX);
     ask(&mut broker, A, pop("done", Side::Left), forever);
     let op = ListOp::Move { from: "todo".into(), to: "done".into(), take: Side::Right, put: Side::Left };
     ask(&mut broker, B, op, forever);

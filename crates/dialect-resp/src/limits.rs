@@ -10,6 +10,14 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// seldom sends, and its next commands are few.
 pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Most commands that are not answered yet while another is put behind one that waits for elements; later ones are held. As many as a partition
+/// keeps for one connection.
+pub const BEHIND_MAX: usize = baton_model::limits::LIST_REQUESTS_BEHIND_MAX;
+
+/// Longest command that is put behind one that waits, bytes; longer ones are held. What `BEHIND_MAX` of them hold is a few MiB: what is
+/// kept for a connection that waits, as `HELD_BYTES_MAX` is.
+pub const BEHIND_BYTES_MAX: usize = 8 * 1024;
+
 /// Most commands of one MULTI, the limit of an atomic group. More are refused, and EXEC with them.
 pub const QUEUED_MAX: usize = baton_model::limits::GROUP_REQUESTS_MAX;
 

@@ -26,6 +26,10 @@ pub const FETCH_MAX: u32 = 10_000;
 /// Most elements one range of a list returns. Redis has no limit; this one is about a hundred times what clients ask for at a time.
 pub const LIST_RANGE_MAX: u64 = 1_000_000;
 
+/// Most operations on lists behind one of the same connection that waits; more are refused. A client seldom sends anything
+/// behind a command that waits; one that does sends as many as it wants elements.
+pub const LIST_REQUESTS_BEHIND_MAX: usize = 1_024;
+
 /// Most requests in one atomic group; larger transactions are refused before anything of them happens.
 pub const GROUP_REQUESTS_MAX: usize = 100_000;
 

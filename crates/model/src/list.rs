@@ -36,7 +36,8 @@ impl Side {
     }
 }
 
-/// One operation. Answered by [`crate::event::Reply::Listed`].
+/// One operation. Answered by [`crate::event::Reply::Listed`]. Operations of one connection are done in the order they are asked for:
+/// those behind one that waits wait for its end, at most [`crate::limits::LIST_REQUESTS_BEHIND_MAX`] of them.
 #[derive(Clone, Debug)]
 pub struct ListRequest {
     /// Echoed.
@@ -45,9 +46,9 @@ pub struct ListRequest {
     pub link: LinkId,
     /// What.
     pub op: ListOp,
-    /// `Pop` and `Move` that find nothing wait until then, longest-waiting first, and are answered with [`Listed::Absent`]
-    /// when nothing came. Ignored by the others. `None`: at once.
-    pub wait_until: Option<Time>,
+    /// `Pop` and `Move` that find nothing wait so long from when their turn comes, milliseconds, longest-waiting first, and
+    /// are answered with [`Listed::Absent`] when nothing came. Ignored by the others. `None`: not at all; `u64::MAX`: for ever.
+    pub wait_ms: Option<u64>,
 }
 
 /// Several operations, all in one step: nothing comes between them, and what they write is in one batch of the journal.

@@ -52,6 +52,10 @@ impl Machine {
             self.touch(queue);
         }
         self.serve_all(now, cx);
+        while !self.lists_resumed.is_empty() {
+            self.serve_lists(now, cx);
+            self.serve_all(now, cx);
+        }
         self.spill(cx);
     }
 

@@ -34,7 +34,7 @@ mod spill;
 mod timers;
 mod transfers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use baton_model::{
     ConnectionId, Event, Name, QueueId, Refusal, RefusalCode, Reply, Request, Seq, Time, Token,
@@ -67,6 +67,8 @@ pub struct Machine {
     crowded: Vec<QueueId>,
     /// Queues with new elements that somebody waits for who wants them before anything else happens.
     lists_filled: Vec<QueueId>,
+    /// Connections whose wait for elements is over and that asked for more behind it.
+    lists_resumed: VecDeque<ConnectionId>,
     listeners: listen::Listeners,
     spill: spill::Spill,
     /// When to look at which queue.
@@ -122,6 +124,7 @@ impl Machine {
             overflowing: Vec::new(),
             crowded: Vec::new(),
             lists_filled: Vec::new(),
+            lists_resumed: VecDeque::new(),
             listeners: listen::Listeners::default(),
             spill: spill::Spill::default(),
             timers: BTreeSet::new(),
@@ -214,8 +217,7 @@ impl Machine {
                 self.cancel_fetch(connection, token, cx);
                 self.cancel_list_wait(connection, token, cx);
             }
-            Request::List(request) => self.list(now, connection, *request, cx),
-            Request::ListGroup(group) => self.list_group(now, connection, *group, cx),
+            request @ (Request::List(_) | Request::ListGroup(_)) => self.list(now, connection, request, cx),
             Request::Listen { token, exchange, topic } => {
                 let result = self.listen(connection, exchange, topic);
                 reply(cx, connection, token, None, result);

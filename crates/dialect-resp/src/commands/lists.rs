@@ -1,7 +1,7 @@
 //! The list commands.
 
 use baton_model::list::{ListOp, Side};
-use baton_model::{Bytes, Name, Time};
+use baton_model::{Bytes, Name};
 
 use super::{Ask, Refused, Shape, ask, element, integer, is, key, positive, syntax, timeout};
 use crate::table::Command;
@@ -9,7 +9,7 @@ use crate::table::Command;
 const LEFT: Side = Side::Left;
 const RIGHT: Side = Side::Right;
 
-pub(super) fn read(now: Time, command: Command, a: &[&[u8]]) -> Option<Result<Ask, Refused>> {
+pub(super) fn read(command: Command, a: &[&[u8]]) -> Option<Result<Ask, Refused>> {
     Some(match command {
         Command::Lpush => push(a, LEFT, true),
         Command::Rpush => push(a, RIGHT, true),
@@ -17,12 +17,12 @@ pub(super) fn read(now: Time, command: Command, a: &[&[u8]]) -> Option<Result<As
         Command::Rpushx => push(a, RIGHT, false),
         Command::Lpop => pop(a, LEFT),
         Command::Rpop => pop(a, RIGHT),
-        Command::Blpop => blocking_pop(now, a, LEFT),
-        Command::Brpop => blocking_pop(now, a, RIGHT),
+        Command::Blpop => blocking_pop(a, LEFT),
+        Command::Brpop => blocking_pop(a, RIGHT),
         Command::Lmpop => multi_pop(a.get(1..).unwrap_or_default()),
-        Command::Blmpop => blocking_multi_pop(now, a),
-        Command::Lmove | Command::Blmove => shift(now, command, a),
-        Command::Rpoplpush | Command::Brpoplpush => rotate(now, command, a),
+        Command::Blmpop => blocking_multi_pop(a),
+        Command::Lmove | Command::Blmove => shift(command, a),
+        Command::Rpoplpush | Command::Brpoplpush => rotate(command, a),
         Command::Llen => key_at(a, 1).map(|queue| ask(ListOp::Length { queue }, Shape::Count)),
         Command::Lrange => range(a),
         Command::Ltrim => trim(a),
@@ -76,11 +76,11 @@ fn pop(a: &[&[u8]], side: Side) -> Result<Ask, Refused> {
     }
 }
 
-fn blocking_pop(now: Time, a: &[&[u8]], side: Side) -> Result<Ask, Refused> {
+fn blocking_pop(a: &[&[u8]], side: Side) -> Result<Ask, Refused> {
     let (last, names) = a.get(1..).unwrap_or_default().split_last().ok_or("ERR syntax error")?;
-    let wait_until = timeout(now, last)?;
+    let wait_ms = timeout(last)?;
     let queues = names.iter().map(|name| key(name)).collect::<Result<_, _>>()?;
-    Ok(Ask { op: ListOp::Pop { queues, side, count_max: 1 }, shape: Shape::KeyAndFirst, wait_until })
+    Ok(Ask { op: ListOp::Pop { queues, side, count_max: 1 }, shape: Shape::KeyAndFirst, wait_ms })
 }
 
 /// `numkeys key … LEFT|RIGHT [COUNT n]`
@@ -109,25 +109,25 @@ fn multi_pop(a: &[&[u8]]) -> Result<Ask, Refused> {
     Ok(ask(ListOp::Pop { queues, side, count_max }, Shape::KeyAndTaken))
 }
 
-fn blocking_multi_pop(now: Time, a: &[&[u8]]) -> Result<Ask, Refused> {
-    let wait_until = timeout(now, at(a, 1))?;
-    Ok(Ask { wait_until, ..multi_pop(a.get(2..).unwrap_or_default())? })
+fn blocking_multi_pop(a: &[&[u8]]) -> Result<Ask, Refused> {
+    let wait_ms = timeout(at(a, 1))?;
+    Ok(Ask { wait_ms, ..multi_pop(a.get(2..).unwrap_or_default())? })
 }
 
-fn shift(now: Time, command: Command, a: &[&[u8]]) -> Result<Ask, Refused> {
+fn shift(command: Command, a: &[&[u8]]) -> Result<Ask, Refused> {
     let (take, put) = (side(at(a, 3))?, side(at(a, 4))?);
-    let wait_until = if command == Command::Blmove { timeout(now, at(a, 5))? } else { None };
-    moving(a, (take, put), wait_until)
+    let wait_ms = if command == Command::Blmove { timeout(at(a, 5))? } else { None };
+    moving(a, (take, put), wait_ms)
 }
 
-fn rotate(now: Time, command: Command, a: &[&[u8]]) -> Result<Ask, Refused> {
-    let wait_until = if command == Command::Brpoplpush { timeout(now, at(a, 3))? } else { None };
-    moving(a, (RIGHT, LEFT), wait_until)
+fn rotate(command: Command, a: &[&[u8]]) -> Result<Ask, Refused> {
+    let wait_ms = if command == Command::Brpoplpush { timeout(at(a, 3))? } else { None };
+    moving(a, (RIGHT, LEFT), wait_ms)
 }
 
-fn moving(a: &[&[u8]], (take, put): (Side, Side), wait_until: Option<Time>) -> Result<Ask, Refused> {
-    let shape = if wait_until.is_some() { Shape::WaitedElement } else { Shape::Element };
-    Ok(Ask { op: ListOp::Move { from: key_at(a, 1)?, to: key_at(a, 2)?, take, put }, shape, wait_until })
+fn moving(a: &[&[u8]], (take, put): (Side, Side), wait_ms: Option<u64>) -> Result<Ask, Refused> {
+    let shape = if wait_ms.is_some() { Shape::WaitedElement } else { Shape::Element };
+    Ok(Ask { op: ListOp::Move { from: key_at(a, 1)?, to: key_at(a, 2)?, take, put }, shape, wait_ms })
 }
 
 fn range(a: &[&[u8]]) -> Result<Ask, Refused> {

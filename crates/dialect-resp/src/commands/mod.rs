@@ -21,8 +21,8 @@ pub struct Ask {
     pub op: ListOp,
     /// How its result is written.
     pub shape: Shape,
-    /// Wait for elements until then.
-    pub wait_until: Option<Time>,
+    /// Wait so long for elements, milliseconds; `u64::MAX`: for ever.
+    pub wait_ms: Option<u64>,
 }
 
 /// Why a command is refused before it is asked: the text of the error, its code first.
@@ -33,11 +33,11 @@ pub type Refused = String;
 /// # Errors
 /// Arguments that cannot be understood, with Redis's words.
 pub fn read(now: Time, command: Command, arguments: &[&[u8]]) -> Option<Result<Ask, Refused>> {
-    lists::read(now, command, arguments).or_else(|| keys::read(now, command, arguments))
+    lists::read(command, arguments).or_else(|| keys::read(now, command, arguments))
 }
 
 fn ask(op: ListOp, shape: Shape) -> Ask {
-    Ask { op, shape, wait_until: None }
+    Ask { op, shape, wait_ms: None }
 }
 
 /// A list's key: the name of a queue.
@@ -82,7 +82,8 @@ fn positive(bytes: &[u8], text: &str) -> Result<u64, Refused> {
     integer(bytes).ok().and_then(|number| u64::try_from(number).ok()).ok_or_else(|| text.to_owned())
 }
 
-fn timeout(now: Time, bytes: &[u8]) -> Result<Option<Time>, Refused> {
+/// How long to wait, milliseconds.
+fn timeout(bytes: &[u8]) -> Result<Option<u64>, Refused> {
     let seconds: f64 = std::str::from_utf8(bytes)
         .ok()
         .and_then(|text| text.parse().ok())
@@ -95,11 +96,11 @@ fn timeout(now: Time, bytes: &[u8]) -> Result<Option<Time>, Refused> {
         return Err("ERR timeout is out of range".into());
     }
     if seconds == 0.0 {
-        return Ok(Some(Time(u64::MAX)));
+        return Ok(Some(u64::MAX));
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
     let ms = (seconds * 1000.0).ceil() as u64;
-    Ok(Some(now.after_ms(ms)))
+    Ok(Some(ms))
 }
 
 fn is(bytes: &[u8], word: &str) -> bool {

@@ -144,8 +144,7 @@ impl RespSession {
                 self.open(Expected::Silent, out);
                 let token = self.answers.expect(Expected::Silent);
                 let op = ListOp::DeleteAll;
-                let request =
-                    baton_model::list::ListRequest { token, link: super::LINK, op, wait_until: None };
+                let request = baton_model::list::ListRequest { token, link: super::LINK, op, wait_ms: None };
                 out.requests.push(Request::List(Box::new(request)));
             }
         }

@@ -36,20 +36,11 @@ const ELSEWHERE: [(&str, &str); 9] = [
 ];
 
 impl RespSession {
-    pub(super) fn execute(&mut self, now: Time, a: &[&[u8]], out: &mut Output) {
-        let name = a.first().copied().unwrap_or_default();
-        let mut lower = [0; NAME_BYTES];
-        let lower = match lower.get_mut(..name.len()) {
-            Some(lower) => {
-                lower.copy_from_slice(name);
-                lower.make_ascii_lowercase();
-                &*lower
-            }
-            None => &[],
-        };
-        let Some(spec) = find(lower) else {
+    /// `spec`: of the command that the first argument names, if there is one.
+    pub(super) fn execute(&mut self, now: Time, spec: Option<&Spec>, a: &[&[u8]], out: &mut Output) {
+        let Some(spec) = spec else {
             self.transaction.spoil();
-            let text = unknown(name, a.get(1..).unwrap_or_default());
+            let text = unknown(a.first().copied().unwrap_or_default(), a.get(1..).unwrap_or_default());
             return self.refuse(out, &text);
         };
         if let Err(text) = self.allowed(spec, a) {
@@ -60,7 +51,7 @@ impl RespSession {
             return self.queue(now, spec.command, a, out);
         }
         match commands::read(now, spec.command, a) {
-            Some(Ok(ask)) => self.ask(ask.op, ask.shape, ask.wait_until, out),
+            Some(Ok(ask)) => self.ask(ask.op, ask.shape, ask.wait_ms, out),
             Some(Err(text)) => self.refuse(out, &text),
             None => self.command(now, spec.command, a, out),
         }
@@ -117,7 +108,7 @@ impl RespSession {
                     token,
                     link: super::LINK,
                     op: ListOp::CountAll,
-                    wait_until: None,
+                    wait_ms: None,
                 };
                 out.requests.push(Request::List(Box::new(request)));
             }
@@ -149,6 +140,15 @@ impl RespSession {
             _ => self.refuse(out, "ERR this command is not served; see docs/features/redis.md"),
         }
     }
+}
+
+/// The command of that name, in whatever case.
+pub(super) fn lookup(name: &[u8]) -> Option<&'static Spec> {
+    let mut lower = [0; NAME_BYTES];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    find(lower)
 }
 
 fn transaction_command(command: Command) -> bool {

@@ -6,7 +6,8 @@
 //! server.rs      info, config, command                    transaction.rs  multi, exec, watch
 //! ```
 //!
-//! A command that waits for elements, a login and a `WATCH` hold back what was sent behind them, as Redis does.
+//! A login and a `WATCH` hold back what was sent behind them. So does a command that waits for elements, but other commands on
+//! lists, which stand behind it in the partition and are done there when it is over: a pipeline of them is one batch.
 
 mod answers;
 mod connection;
@@ -22,9 +23,11 @@ use bytes::{Buf, BytesMut};
 
 use crate::commands::Shape;
 use crate::frame::{Parsed, parse};
-use crate::limits::HELD_BYTES_MAX;
+use crate::limits::{BEHIND_BYTES_MAX, BEHIND_MAX, HELD_BYTES_MAX};
 use crate::reply::{Protocol, Writer};
+use crate::table::Spec;
 use answers::{Answers, Expected};
+use execute::lookup;
 
 /// The only link: leases of popped elements last as long as the connection.
 const LINK: LinkId = LinkId(0);
@@ -56,6 +59,10 @@ pub struct RespSession {
     phase: Phase,
     /// What answers a command that holds back all later ones.
     holding: Option<Token>,
+    /// What answers the last command that waits for elements.
+    waiting: Option<Token>,
+    /// The next command cannot stand behind that.
+    stuck: Option<Stuck>,
     /// Commands that came meanwhile.
     held: BytesMut,
     /// No command is whole before there are so many bytes.
@@ -70,6 +77,15 @@ pub struct RespSession {
     subscriptions: pubsub::Subscriptions,
     transaction: transaction::Transaction,
     closing: bool,
+}
+
+/// Why a command does not stand behind one that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stuck {
+    /// It is of another kind.
+    Kind,
+    /// Too many stand there.
+    Crowd,
 }
 
 /// How far the connection is.
@@ -95,6 +111,8 @@ impl RespSession {
             protocol: Protocol::default(),
             phase: Phase::New,
             holding: None,
+            waiting: None,
+            stuck: None,
             held: BytesMut::new(),
             need: 0,
             answers: Answers::default(),
@@ -113,6 +131,7 @@ impl RespSession {
     fn work(&mut self, now: Time, input: &mut BytesMut, out: &mut Output) {
         let bytes_max = usize::try_from(self.context.message_bytes_max).unwrap_or(usize::MAX);
         let mut done = 0;
+        self.stuck = None;
         while self.holding.is_none() && !self.closing {
             let rest = input.get(done..).unwrap_or_default();
             if rest.is_empty() || rest.len() < self.need {
@@ -121,9 +140,14 @@ impl RespSession {
             self.need = 0;
             match parse(rest, bytes_max) {
                 Parsed::Command(arguments, length) => {
-                    if !arguments.is_empty() {
+                    if let Some(name) = arguments.first() {
+                        let spec = lookup(name);
+                        self.stuck = self.waiting.and_then(|_| self.stuck_at(spec, length));
+                        if self.stuck.is_some() {
+                            break;
+                        }
                         self.settle_leases(out);
-                        self.execute(now, &arguments, out);
+                        self.execute(now, spec, &arguments, out);
                     }
                     done += length;
                 }
@@ -138,6 +162,16 @@ impl RespSession {
             }
         }
         input.advance(done.min(input.len()));
+    }
+
+    /// Why a command of so many bytes cannot stand behind one that waits.
+    fn stuck_at(&self, spec: Option<&Spec>, length: usize) -> Option<Stuck> {
+        // What those do depends on nothing but the lists.
+        if spec.is_none_or(|spec| spec.group != "list") || length > BEHIND_BYTES_MAX {
+            Some(Stuck::Kind)
+        } else {
+            (self.answers.len() >= BEHIND_MAX).then_some(Stuck::Crowd)
+        }
     }
 
     /// What was popped and leased is settled: the client lives, and goes on.
@@ -167,12 +201,12 @@ impl RespSession {
     }
 
     /// Asks for a list operation.
-    fn ask(&mut self, op: ListOp, shape: Shape, wait_until: Option<Time>, out: &mut Output) {
+    fn ask(&mut self, op: ListOp, shape: Shape, wait_ms: Option<u64>, out: &mut Output) {
         let token = self.answers.expect(Expected::List(shape));
-        if wait_until.is_some() {
-            self.holding = Some(token);
+        if wait_ms.is_some() {
+            self.waiting = Some(token);
         }
-        out.requests.push(Request::List(Box::new(ListRequest { token, link: LINK, op, wait_until })));
+        out.requests.push(Request::List(Box::new(ListRequest { token, link: LINK, op, wait_ms })));
     }
 
     /// Says nothing more than what is still to be answered, then closes.
@@ -185,6 +219,12 @@ impl RespSession {
     fn go_on(&mut self, now: Time, token: Token, out: &mut Output) {
         if self.holding == Some(token) {
             self.holding = None;
+        }
+        if self.waiting == Some(token) {
+            self.waiting = None;
+        }
+        let goes_on = self.waiting.is_none() || self.stuck == Some(Stuck::Crowd);
+        if goes_on && self.holding.is_none() && !self.held.is_empty() {
             let mut held = std::mem::take(&mut self.held);
             self.work(now, &mut held, out);
             if self.held.is_empty() {
@@ -231,7 +271,7 @@ impl Session for RespSession {
         }
         if self.held.is_empty() && self.holding.is_none() {
             self.work(now, input, out);
-            if self.holding.is_none() && !self.closing {
+            if self.holding.is_none() && self.stuck.is_none() && !self.closing {
                 return;
             }
         }
@@ -240,7 +280,7 @@ impl Session for RespSession {
             return;
         }
         self.held.unsplit(input.split());
-        if self.holding.is_none() {
+        if self.holding.is_none() && self.stuck.is_none() {
             let mut held = std::mem::take(&mut self.held);
             self.work(now, &mut held, out);
             self.held = held;

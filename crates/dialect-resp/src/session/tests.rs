@@ -76,17 +76,36 @@ fn answers_come_in_the_order_of_the_commands_whichever_is_known_first() {
 }
 
 #[test]
-fn a_command_that_waits_holds_back_the_others() {
+fn a_command_that_waits_holds_back_what_is_not_about_lists() {
     let mut client = Client::new();
-    client.send("BLPOP a 0\r\nLLEN a\r\nPI");
+    client.send("BLPOP a 0\r\nLLEN a\r\nTIME\r\nLLEN b\r\nPI");
     client.send("NG\r\n");
     let tokens = client.tokens();
-    assert_eq!(tokens.len(), 1);
+    assert_eq!(tokens.len(), 2, "the second stands behind the first in the partition");
     client.listed(tokens[0], Listed::Absent);
-    let tokens = client.tokens();
     assert_eq!(client.wire(), "*-1\r\n");
-    client.listed(tokens[0], Listed::Count(0));
-    assert_eq!(client.wire(), ":0\r\n+PONG\r\n");
+    let later = client.tokens();
+    client.listed(later[0], Listed::Count(1));
+    assert_eq!(client.wire(), "", "in the order of the commands");
+    client.listed(tokens[1], Listed::Count(0));
+    assert_eq!(client.wire(), ":0\r\n*2\r\n$1\r\n1\r\n$1\r\n0\r\n:1\r\n+PONG\r\n");
+}
+
+#[test]
+fn not_too_much_stands_behind_a_command_that_waits() {
+    let mut client = Client::new();
+    client.send("BLPOP a 0\r\n");
+    client.send(&"LLEN a\r\n".repeat(BEHIND_MAX));
+    let tokens = client.tokens();
+    assert_eq!(tokens.len(), BEHIND_MAX);
+    client.listed(tokens[0], Listed::Absent);
+    assert_eq!(client.tokens().len(), 1, "there is room again");
+    let mut client = Client::new();
+    client.send(&format!("BLPOP a 0\r\nLPUSH b {}\r\n", "x".repeat(BEHIND_BYTES_MAX)));
+    let tokens = client.tokens();
+    assert_eq!(tokens.len(), 1, "a large one is held");
+    client.listed(tokens[0], Listed::Absent);
+    assert_eq!(client.tokens().len(), 1);
 }
 
 #[test]
@@ -104,6 +123,26 @@ fn leases_of_popped_elements_are_settled_by_the_next_command() {
     assert_eq!(client.wire(), "$1\r\nx\r\n");
     client.send("PING\r\n");
     assert!(matches!(client.out.requests.as_slice(), [Request::Settle(_)]));
+}
+
+#[test]
+fn leases_of_popped_elements_are_settled_at_once_if_the_next_command_is_there() {
+    let mut client = Client::new();
+    client.send("BLPOP a 0\r\nBLPOP a 0\r\n");
+    let tokens = client.tokens();
+    let lease = |seq| DeliveryRef {
+        queue: baton_model::QueueId(1),
+        seq: baton_model::Seq(seq),
+        fence: baton_model::Fence(1),
+    };
+    for (at, token) in tokens.into_iter().enumerate() {
+        let elements = std::iter::once(Message::new(Bytes::from_static(b"x"), 0)).collect();
+        let popped = Popped { queue: "a".into(), elements, leases: vec![lease(at as u64)] };
+        client.listed(token, Listed::Popped(Box::new(popped)));
+    }
+    let settled: Vec<_> = client.out.requests.drain(..).collect();
+    let [Request::Settle(settle)] = settled.as_slice() else { panic!("{settled:?}") };
+    assert_eq!(settle.deliveries.as_slice(), [lease(0)]);
 }
 
 #[test]

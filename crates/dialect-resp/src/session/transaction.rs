@@ -177,7 +177,7 @@ impl RespSession {
                 // The versions must be known before EXEC can ask for them.
                 self.holding = Some(token);
                 let op = ListOp::Versions { queues };
-                let request = ListRequest { token, link: LINK, op, wait_until: None };
+                let request = ListRequest { token, link: LINK, op, wait_ms: None };
                 out.requests.push(Request::List(Box::new(request)));
             }
         }

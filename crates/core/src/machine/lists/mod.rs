@@ -20,9 +20,9 @@ mod read;
 pub(super) mod waiting;
 
 use baton_model::limits::GROUP_REQUESTS_MAX;
-use baton_model::list::{ListGroup, ListOp, ListRequest, Listed, Side};
+use baton_model::list::{ListGroup, ListOp, Listed, Side};
 use baton_model::policy::KeyMode;
-use baton_model::{ConnectionId, LinkId, Name, QueueId, Refusal, RefusalCode, Reply, Time};
+use baton_model::{ConnectionId, LinkId, Name, QueueId, Refusal, RefusalCode, Reply, Request, Time};
 
 use super::Machine;
 use crate::context::Context;
@@ -46,30 +46,38 @@ pub(super) enum End {
 }
 
 impl Machine {
+    /// An operation or a group of them, behind what the connection asked for earlier.
     pub(super) fn list(
         &mut self,
         now: Time,
         connection: ConnectionId,
-        request: ListRequest,
+        request: Request,
         cx: &mut Context<'_>,
     ) {
-        let asker = Asker { connection, link: request.link, grouped: false };
-        if request.wait_until.is_some() {
-            self.list_or_wait(now, asker, request, cx);
-        } else {
-            let (result, needs) = self.list_step(now, asker, request.op, cx);
-            super::reply(cx, connection, request.token, needs, result.map(Reply::Listed));
+        if let Some(request) = self.line_up(connection, request, cx) {
+            self.list_now(now, connection, request, cx);
+            self.serve_lists(now, cx);
         }
-        self.serve_lists(now, cx);
     }
 
-    pub(super) fn list_group(
-        &mut self,
-        now: Time,
-        connection: ConnectionId,
-        group: ListGroup,
-        cx: &mut Context<'_>,
-    ) {
+    /// Does what has come to its turn.
+    fn list_now(&mut self, now: Time, connection: ConnectionId, request: Request, cx: &mut Context<'_>) {
+        match request {
+            Request::List(request) if request.wait_ms.is_some() => {
+                let asker = Asker { connection, link: request.link, grouped: false };
+                self.list_or_wait(now, asker, *request, cx);
+            }
+            Request::List(request) => {
+                let asker = Asker { connection, link: request.link, grouped: false };
+                let (result, needs) = self.list_step(now, asker, request.op, cx);
+                super::reply(cx, connection, request.token, needs, result.map(Reply::Listed));
+            }
+            Request::ListGroup(group) => self.list_group(now, connection, *group, cx),
+            _ => {}
+        }
+    }
+
+    fn list_group(&mut self, now: Time, connection: ConnectionId, group: ListGroup, cx: &mut Context<'_>) {
         let token = group.token;
         if group.ops.len() > GROUP_REQUESTS_MAX {
             let text = format!("a transaction has at most {GROUP_REQUESTS_MAX} commands; commit more often");
@@ -89,7 +97,6 @@ impl Machine {
             needs = needs.max(need);
         }
         super::reply(cx, connection, token, needs, Ok(Reply::Listed(Listed::All(answers))));
-        self.serve_lists(now, cx);
     }
 
     /// One operation, and what must be durable before its answer leaves.
@@ -168,12 +175,16 @@ impl Machine {
         }
     }
 
-    /// Serves those that wait for elements which the last operation brought, before anybody else can take them.
-    fn serve_lists(&mut self, now: Time, cx: &mut Context<'_>) {
-        while !self.lists_filled.is_empty() {
+    /// Serves those that wait for elements which the last operation brought, before anybody else can take them; and goes on
+    /// with what those asked for behind that.
+    pub(super) fn serve_lists(&mut self, now: Time, cx: &mut Context<'_>) {
+        loop {
             for queue in std::mem::take(&mut self.lists_filled) {
                 self.dispatch_queue(now, queue, cx);
                 self.refresh_timer(queue);
+            }
+            if self.lists_filled.is_empty() && !self.resume_list(now, cx) {
+                return;
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Those that wait for elements of lists: in the lines of the queues they wait for, behind whoever came before them, or by
-//! name where there is no queue yet.
+//! name where there is no queue yet. What a connection asks for behind that waits here, too, and then comes last in line, as
+//! in Redis a client does whose next command was sent already.
 
+use baton_model::limits::LIST_REQUESTS_BEHIND_MAX;
 use baton_model::list::{ListOp, ListRequest, Listed};
-use baton_model::{ConnectionId, Name, QueueId, Refusal, Reply, Time, Token};
+use baton_model::{ConnectionId, Name, QueueId, Refusal, Reply, Request, Time, Token};
 use smallvec::SmallVec;
 
 use super::super::Machine;
@@ -13,6 +15,43 @@ use crate::context::Context;
 use crate::queue::serve::Taker;
 
 impl Machine {
+    /// A request whose turn it is; else it goes behind what the connection waits for.
+    pub(super) fn line_up(
+        &mut self,
+        connection: ConnectionId,
+        request: Request,
+        cx: &mut Context<'_>,
+    ) -> Option<Request> {
+        let Some(asker) = self.clients.connection_mut(connection) else { return Some(request) };
+        if asker.list_waits.is_empty() && asker.lists_behind.is_empty() {
+            return Some(request);
+        }
+        if asker.lists_behind.len() < LIST_REQUESTS_BEHIND_MAX {
+            asker.lists_behind.push_back(request);
+        } else if let Some(token) = token(&request) {
+            let text =
+                format!("at most {LIST_REQUESTS_BEHIND_MAX} operations may stand behind one that waits");
+            let refusal = Refusal::new(baton_model::RefusalCode::Invalid, text);
+            super::super::reply(cx, connection, token, None, Err(refusal));
+        }
+        None
+    }
+
+    /// Goes on with what one connection asked for behind a wait that is over. False: nobody is left.
+    pub(super) fn resume_list(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        let Some(connection) = self.lists_resumed.front().copied() else { return false };
+        let next = self.clients.connection_mut(connection).and_then(|asker| {
+            if asker.list_waits.is_empty() { asker.lists_behind.pop_front() } else { None }
+        });
+        match next {
+            Some(request) => self.list_now(now, connection, request, cx),
+            None => {
+                self.lists_resumed.pop_front();
+            }
+        }
+        true
+    }
+
     /// Does it at once if there is something, else waits.
     pub(super) fn list_or_wait(
         &mut self,
@@ -21,8 +60,8 @@ impl Machine {
         request: ListRequest,
         cx: &mut Context<'_>,
     ) {
-        let ListRequest { token, link, op, wait_until } = request;
-        let until = wait_until.unwrap_or(now);
+        let ListRequest { token, link, op, wait_ms } = request;
+        let until = now.after_ms(wait_ms.unwrap_or(0));
         let (result, needs) = self.list_step(now, asker, op.clone(), cx);
         let waits = matches!(result, Ok(Listed::Absent)) && until > now;
         // What cannot be read yet is waited for, however long: it is there.
@@ -132,6 +171,10 @@ impl Machine {
     ) {
         if let Some((connection, token)) = self.forget_list_wait(number) {
             super::super::reply(cx, connection, token, needs, result.map(Reply::Listed));
+            let behind = self.clients.connection(connection).map_or(0, |asker| asker.lists_behind.len());
+            if behind > 0 && !self.lists_resumed.contains(&connection) {
+                self.lists_resumed.push_back(connection);
+            }
         }
     }
 
@@ -153,7 +196,7 @@ impl Machine {
         }
     }
 
-    /// A connection gives up one of its waits: it is answered with nothing.
+    /// A connection gives up one of its waits, begun or not: it is answered with nothing.
     pub(in super::super) fn cancel_list_wait(
         &mut self,
         connection: ConnectionId,
@@ -161,8 +204,23 @@ impl Machine {
         cx: &mut Context<'_>,
     ) {
         if let Some(number) = self.clients.list_wait_of(connection, token) {
-            self.end_list_wait(number, Ok(Listed::Absent), None, cx);
+            return self.end_list_wait(number, Ok(Listed::Absent), None, cx);
         }
+        if let Some(asker) = self.clients.connection_mut(connection) {
+            let before = asker.lists_behind.len();
+            asker.lists_behind.retain(|request| self::token(request) != Some(token));
+            if asker.lists_behind.len() < before {
+                super::super::reply(cx, connection, token, None, Ok(Reply::Listed(Listed::Absent)));
+            }
+        }
+    }
+}
+
+fn token(request: &Request) -> Option<Token> {
+    match request {
+        Request::List(list) => Some(list.token),
+        Request::ListGroup(group) => Some(group.token),
+        _ => None,
     }
 }
 
