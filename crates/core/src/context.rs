@@ -50,7 +50,7 @@ impl Held {
 
 /// Reads back what [`Appended::content`] located.
 pub trait Load {
-    /// The bytes there. `None`: not written yet, or the disk failed; the caller leaves things as they are.
+    /// The bytes there. `None`: the disk failed; the caller leaves things as they are.
     fn load(&mut self, at: Stored) -> Option<Bytes>;
 }
 

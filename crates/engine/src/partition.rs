@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_core::{Context, Effect, Needs};
-use baton_journal::{Housekeeping, Journal, Opened, Position, SealedBatch};
+use baton_journal::{Housekeeping, Journal, Opened, Position};
 use baton_model::{ConnectionId, Event, Request, Time};
 
 use crate::alarms::{Alarms, Pressure};
@@ -193,7 +193,7 @@ impl Partition {
     pub(crate) fn seal(&mut self) -> Option<Departure> {
         self.observe_flight();
         if !self.is_due() {
-            if self.aloft.is_some() && (self.snapshot_ready.is_some() || self.store.asked_early) {
+            if self.aloft.is_some() && self.snapshot_ready.is_some() {
                 self.flight.want();
             }
             return None;
@@ -205,11 +205,6 @@ impl Partition {
             self.observe_flight();
         }
         (self.stopped.is_none()).then(|| self.take_off())
-    }
-
-    /// Takes back the buffer of a batch that landed.
-    pub fn recycle(&mut self, batch: SealedBatch) {
-        self.store.builder.recycle(batch);
     }
 
     /// The inbox was congested: when what was taken from it has been worked on, connections are told to go on.

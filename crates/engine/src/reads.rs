@@ -1,5 +1,5 @@
-//! Reading contents back. A deep queue is read in order, so a read that follows another one takes more than was asked for;
-//! a read out of order takes a little.
+//! Reading contents back. A deep queue is read in order, and one that is used as a stack in the opposite order, so a read
+//! that follows another one takes more than was asked for, in that direction; a read out of order takes a little.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ const CHUNK_BYTES_MAX: u32 = 256 << 10;
 /// Together with [`CHUNK_BYTES_MAX`] this bounds the memory to 4 MiB.
 const SERIES_MAX: usize = 16;
 /// A content is copied out of its chunk, so that a waiting message does not hold a whole chunk in memory; unless it is at
-/// least this part of it.
-const SHARE_FROM_PART: usize = 4;
+/// least this part of one, and then read by itself.
+const ALONE_FROM_PART: u32 = 4;
 
 struct Series {
     from: u64,
-    bytes: Bytes,
+    bytes: Vec<u8>,
     chunk_bytes: u32,
     used: u64,
 }
@@ -46,23 +46,62 @@ impl Reads {
             series.used = clock;
             return Ok(series.part(at));
         }
-        let behind = u64::from(CHUNK_BYTES_MAX);
-        let followed = self.series.iter().position(|series| {
-            (series.end()..series.end().saturating_add(behind)).contains(&at.position)
-                || (series.from..series.end()).contains(&at.position)
-        });
-        let chunk_bytes = followed
-            .and_then(|index| self.series.get(index))
-            .map_or(CHUNK_BYTES_MIN, |series| (series.chunk_bytes * 4).min(CHUNK_BYTES_MAX));
-        let bytes = self.chunk(at, chunk_bytes.max(at.len_bytes), durable)?;
-        let series = Series { from: at.position, bytes, chunk_bytes, used: clock };
-        let content = series.part(at);
-        let replaced = followed.or_else(|| (self.series.len() >= SERIES_MAX).then(|| self.oldest()));
-        match replaced.and_then(|index| self.series.get_mut(index)) {
-            Some(slot) => *slot = series,
-            None => self.series.push(series),
+        let followed = self.series.iter().position(|series| series.is_followed_by(at));
+        let index = match followed {
+            Some(index) => index,
+            None if self.series.len() < SERIES_MAX => {
+                self.series.push(Series { from: at.position, bytes: Vec::new(), chunk_bytes: 0, used: 0 });
+                self.series.len() - 1
+            }
+            None => self.oldest(),
+        };
+        let Some(series) = self.series.get_mut(index) else { return self.alone(at) };
+        let backwards = followed.is_some() && at.position < series.from;
+        let chunk_bytes = match followed {
+            Some(_) => (series.chunk_bytes * 4).min(CHUNK_BYTES_MAX),
+            None => CHUNK_BYTES_MIN,
+        };
+        let mut bytes = std::mem::take(&mut series.bytes);
+        (series.from, series.chunk_bytes, series.used) = (at.position, chunk_bytes, clock);
+        if at.len_bytes >= chunk_bytes / ALONE_FROM_PART {
+            return self.alone(at);
         }
-        Ok(content)
+        let from = match if backwards { self.chunk_before(at, chunk_bytes, &mut bytes) } else { None } {
+            Some(from) => from,
+            None => {
+                self.chunk(at, chunk_bytes, durable, &mut bytes)?;
+                at.position
+            }
+        };
+        self.chunks_read += 1;
+        let series = self.series.get_mut(index);
+        Ok(series.map_or_else(Bytes::new, |series| {
+            (series.from, series.bytes) = (from, bytes);
+            series.part(at)
+        }))
+    }
+
+    /// A content by itself.
+    fn alone(&mut self, at: Stored) -> Result<Bytes, JournalError> {
+        self.chunks_read += 1;
+        self.reader.read(Location { position: Position(at.position), len_bytes: at.len_bytes })
+    }
+
+    /// The content at `at` with what is in front of it, up to `len_bytes` in all, as far as its segment goes. Returns where that begins.
+    fn chunk_before(&self, at: Stored, len_bytes: u32, into: &mut Vec<u8>) -> Option<u64> {
+        let end = at.position + u64::from(at.len_bytes);
+        let mut read = |from: u64| {
+            let len_bytes = u32::try_from(end - from).unwrap_or(u32::MAX);
+            self.reader.read_into(Location { position: Position(from), len_bytes }, into)
+        };
+        let from = end.saturating_sub(u64::from(len_bytes)).min(at.position);
+        match read(from) {
+            // Another segment ends in the chunk: take what is behind its end.
+            Err(JournalError::NotFound { position }) if position.0 > from && position.0 <= at.position => {
+                read(position.0).ok().map(|()| position.0)
+            }
+            result => result.ok().map(|()| from),
+        }
     }
 
     fn oldest(&self) -> usize {
@@ -70,32 +109,41 @@ impl Reads {
     }
 
     /// At least the content at `at`; up to `len_bytes` where the segment and what is durable go on so far.
-    fn chunk(&mut self, at: Stored, len_bytes: u32, durable: u64) -> Result<Bytes, JournalError> {
-        self.chunks_read += 1;
+    fn chunk(
+        &self,
+        at: Stored,
+        len_bytes: u32,
+        durable: u64,
+        into: &mut Vec<u8>,
+    ) -> Result<(), JournalError> {
         let position = Position(at.position);
         let there = u32::try_from(durable.saturating_sub(at.position)).unwrap_or(u32::MAX);
         let wished = len_bytes.min(there).max(at.len_bytes);
-        if wished > at.len_bytes {
-            match self.reader.read(Location { position, len_bytes: wished }) {
-                // The segment ends in the chunk: take what is in front of its end.
-                Err(JournalError::NotFound { position: end }) if end > position => {
-                    let shorter = u32::try_from(end.since(position)).unwrap_or(u32::MAX);
-                    let location = Location { position, len_bytes: shorter.max(at.len_bytes) };
-                    if let Ok(bytes) = self.reader.read(location) {
-                        return Ok(bytes);
-                    }
+        match self.reader.read_into(Location { position, len_bytes: wished }, into) {
+            Ok(()) => return Ok(()),
+            // The segment ends in the chunk: take what is in front of its end.
+            Err(JournalError::NotFound { position: end }) if end > position => {
+                let shorter = u32::try_from(end.since(position)).unwrap_or(u32::MAX);
+                let location = Location { position, len_bytes: shorter.max(at.len_bytes) };
+                if self.reader.read_into(location, into).is_ok() {
+                    return Ok(());
                 }
-                Err(_) => {}
-                Ok(bytes) => return Ok(bytes),
             }
+            Err(_) => {}
         }
-        self.reader.read(Location { position, len_bytes: at.len_bytes })
+        self.reader.read_into(Location { position, len_bytes: at.len_bytes }, into)
     }
 }
 
 impl Series {
     fn end(&self) -> u64 {
         self.from.saturating_add(self.bytes.len() as u64)
+    }
+
+    /// Whether a content lies near enough to be what is read next, in one direction or the other.
+    fn is_followed_by(&self, at: Stored) -> bool {
+        let near = u64::from(CHUNK_BYTES_MAX);
+        at.position >= self.from.saturating_sub(near) && at.position < self.end().saturating_add(near)
     }
 
     fn holds(&self, at: Stored) -> bool {
@@ -105,11 +153,7 @@ impl Series {
     fn part(&self, at: Stored) -> Bytes {
         let from = usize::try_from(at.position - self.from).unwrap_or(usize::MAX);
         let to = from.saturating_add(at.len_bytes as usize).min(self.bytes.len());
-        let from = from.min(to);
-        if (to - from) * SHARE_FROM_PART >= self.bytes.len() {
-            return self.bytes.slice(from..to);
-        }
-        Bytes::copy_from_slice(self.bytes.get(from..to).unwrap_or_default())
+        Bytes::copy_from_slice(self.bytes.get(from.min(to)..to).unwrap_or_default())
     }
 }
 
@@ -118,6 +162,27 @@ mod tests {
     use baton_journal::MemoryStore;
 
     use super::*;
+
+    #[test]
+    fn a_stack_is_read_in_large_pieces_too() {
+        let opened = MemoryStore::default().open().unwrap();
+        let mut journal = opened.journal;
+        let mut builder = journal.batch_builder();
+        let mut places = Vec::new();
+        for i in 0..4_000u32 {
+            let location = builder.record(|buf| buf.extend_from_slice(&i.to_le_bytes().repeat(256))).unwrap();
+            places.push((i, Stored { position: location.position.0, len_bytes: location.len_bytes }));
+            if i % 100 == 99 {
+                journal.append(&builder.finish()).unwrap();
+            }
+        }
+        let mut reads = Reads::new(journal.reader());
+        for (i, at) in places.into_iter().rev() {
+            assert_eq!(reads.load(at, journal.end().0).unwrap()[..4], i.to_le_bytes());
+        }
+        assert!(reads.chunks_read < 50, "{} reads for 4 MiB", reads.chunks_read);
+        assert_eq!(reads.series.len(), 1);
+    }
 
     #[test]
     fn contents_come_back_in_any_order() {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
-use baton_journal::{Housekeeping, JournalError, SealedBatch};
+use baton_journal::{Housekeeping, JournalError};
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Clock;
@@ -26,7 +26,7 @@ const FULL_RETRY: Duration = Duration::from_millis(50);
 /// How long a shutdown waits for a full disk before it gives up what is not durable (and so was never confirmed).
 const SHUTDOWN_FULL_WAIT: Duration = Duration::from_secs(5);
 
-/// The way of batches to the appending thread, and of their buffers back.
+/// The way of batches to the appending thread.
 #[derive(Default)]
 pub(crate) struct Runway {
     state: Mutex<RunwayState>,
@@ -37,7 +37,6 @@ pub(crate) struct Runway {
 #[derive(Default)]
 struct RunwayState {
     departure: Option<Departure>,
-    spent: Vec<SealedBatch>,
     closed: bool,
 }
 
@@ -47,9 +46,8 @@ impl Runway {
         self.wake.notify_one();
     }
 
-    fn next(&self, spent: Option<SealedBatch>) -> Option<Departure> {
+    fn next(&self) -> Option<Departure> {
         let mut state = self.state.lock();
-        state.spent.extend(spent);
         loop {
             if let Some(departure) = state.departure.take() {
                 return Some(departure);
@@ -61,10 +59,6 @@ impl Runway {
         }
     }
 
-    fn take_spent(&self) -> Option<SealedBatch> {
-        self.state.lock().spent.pop()
-    }
-
     fn close(&self) {
         self.state.lock().closed = true;
         self.wake.notify_one();
@@ -73,12 +67,10 @@ impl Runway {
 
 /// The appending thread.
 pub(crate) fn append_loop(runway: &Runway, writer: &Writer, inbox: &Inbox) {
-    let mut spent = None;
-    while let Some(mut departure) = runway.next(spent.take()) {
+    while let Some(mut departure) = runway.next() {
         loop {
             match writer.attempt(departure) {
-                Attempt::Landed { wake, batch } => {
-                    spent = Some(batch);
+                Attempt::Landed { wake } => {
                     if wake {
                         inbox.push(Wake::Journal);
                     }
@@ -87,7 +79,7 @@ pub(crate) fn append_loop(runway: &Runway, writer: &Writer, inbox: &Inbox) {
                 Attempt::Again(again) if runway.giving_up.load(Ordering::Relaxed) => {
                     let needed_bytes = again.batch.len_bytes() as u64;
                     let error = JournalError::Full { needed_bytes, free_bytes: 0, reserve_bytes: 0 };
-                    writer.fail(again.batch, error);
+                    writer.fail(error);
                     break;
                 }
                 Attempt::Again(again) => {
@@ -151,20 +143,14 @@ impl Worker {
         while let Some(departure) = self.partition.seal() {
             if self.appends_itself(&departure) {
                 match self.writer.attempt(departure) {
-                    Attempt::Landed { batch, .. } => {
-                        self.partition.recycle(batch);
-                        // Something may be due that waited for it.
-                        continue;
-                    }
+                    // Something may be due that waited for it.
+                    Attempt::Landed { .. } => continue,
                     Attempt::Again(departure) => self.runway.submit(departure),
                 }
             } else {
                 self.runway.submit(departure);
             }
             break;
-        }
-        while let Some(batch) = self.runway.take_spent() {
-            self.partition.recycle(batch);
         }
         for job in self.partition.take_jobs() {
             // A sync must not wait for a snapshot that is being written.

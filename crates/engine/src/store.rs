@@ -1,9 +1,11 @@
 //! What the core keeps its records in: they are encoded straight into the batch being filled, and their contents are read
-//! back from the journal.
+//! back from there, from the batch in flight, or from the journal.
+
+use std::sync::Arc;
 
 use baton_core::codec;
 use baton_core::{Appended, Held, Load, Record, Store, Stored};
-use baton_journal::{BatchBuilder, Journal, JournalError};
+use baton_journal::{BatchBuilder, Journal, JournalError, Location, Position, SealedBatch};
 use bytes::Bytes;
 
 use crate::reads::Reads;
@@ -16,10 +18,10 @@ pub(crate) struct BatchStore {
     /// Given up by records in the batch being filled.
     pub(crate) freed: Freed,
     pub(crate) freed_pages: FreedPages,
-    /// What can be read: everything before it has been written.
+    /// What can be read from the journal: everything before it has been written.
     pub(crate) written: u64,
-    /// A content was asked for that is not written yet: dispatch again when the flight has landed.
-    pub(crate) asked_early: bool,
+    /// The batch in flight.
+    pub(crate) aloft: Option<Arc<SealedBatch>>,
     /// A record did not fit: the batch does not tell all that was decided, and must never be written.
     pub(crate) broken: Option<JournalError>,
     reads: Reads,
@@ -34,11 +36,26 @@ impl BatchStore {
             freed: Freed::default(),
             freed_pages: FreedPages::default(),
             written: journal.end().0,
-            asked_early: false,
+            aloft: None,
             broken: None,
             reads: Reads::new(journal.reader()),
             read_errors: 0,
         }
+    }
+
+    /// The batch in flight has landed: its buffer can be used again.
+    pub(crate) fn landed(&mut self) {
+        if let Some(batch) = self.aloft.take().and_then(Arc::into_inner) {
+            self.builder.recycle(batch);
+        }
+    }
+
+    /// What is not written yet.
+    fn unwritten(&self, at: Location) -> Option<Bytes> {
+        if at.position >= self.builder.base() {
+            return self.builder.read(at);
+        }
+        self.aloft.as_ref().filter(|batch| at.position >= batch.base())?.read(at)
     }
 
     /// How often storage was read.
@@ -85,8 +102,7 @@ impl Store for BatchStore {
 impl Load for BatchStore {
     fn load(&mut self, at: Stored) -> Option<Bytes> {
         if at.position.saturating_add(u64::from(at.len_bytes)) > self.written {
-            self.asked_early = true;
-            return None;
+            return self.unwritten(Location { position: Position(at.position), len_bytes: at.len_bytes });
         }
         match self.reads.load(at, self.written) {
             Ok(bytes) => Some(bytes),

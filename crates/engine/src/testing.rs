@@ -83,8 +83,7 @@ impl Driver {
     pub fn land(&mut self) -> bool {
         let Some(departure) = self.in_flight.take() else { return false };
         match self.writer.attempt(departure) {
-            Attempt::Landed { wake, batch } => {
-                self.partition.recycle(batch);
+            Attempt::Landed { wake } => {
                 if wake {
                     self.inbox.push(Wake::Journal);
                 }

@@ -1,5 +1,5 @@
-//! Appending: what happens between a sealed batch and its landing: it is written, and synced if somebody waits for that. Used by the journal's thread, by an idle partition
-//! itself, and by a synchronous driver.
+//! Appending: what happens between a sealed batch and its landing: it is written, and synced if somebody waits for that.
+//! Used by the journal's thread, by an idle partition itself, and by a synchronous driver.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +24,8 @@ pub(crate) struct Writer {
 /// A batch on its way.
 #[derive(Debug)]
 pub(crate) struct Departure {
-    pub(crate) batch: SealedBatch,
+    /// The partition has it, too, until it has landed: it reads in it.
+    pub(crate) batch: Arc<SealedBatch>,
     /// It lands when it is durable; otherwise when it is written.
     pub(crate) syncs: bool,
 }
@@ -35,8 +36,6 @@ pub(crate) enum Attempt {
     Landed {
         /// The partition wants to know.
         wake: bool,
-        /// Its buffer can be used again.
-        batch: SealedBatch,
     },
     /// The disk is full, the reserve too: try again later.
     Again(Departure),
@@ -49,41 +48,42 @@ impl Writer {
 
     /// Tries to write, and to sync if the batch wants it. Blocks until that is done.
     pub(crate) fn attempt(&self, departure: Departure) -> Attempt {
-        let Departure { mut batch, syncs } = departure;
+        let Departure { batch, syncs } = departure;
         let started = Instant::now();
         match self.guarded(|journal| journal.write(&batch)) {
             Ok(end) => {
                 let landed = if syncs { self.sync_written(started).map(|_| end) } else { Ok(end) };
                 let end = match landed {
                     Ok(end) => end,
-                    Err(error) => return self.fail(batch, error),
+                    Err(error) => return self.fail(error),
                 };
-                batch.stored();
                 // Wakes the partition also when there is space again, so that it tells everybody.
                 let space_again = !batch.is_essential() && self.flight.is_full();
                 if space_again {
                     self.flight.set_full(false);
                 }
+                // When the partition hears of it, it is the only one that has the batch, and can use its buffer again.
+                drop(batch);
                 let wake = self.flight.land(Ok(end));
-                Attempt::Landed { wake: wake || space_again || self.flight.is_full(), batch }
+                Attempt::Landed { wake: wake || space_again || self.flight.is_full() }
             }
             Err(JournalError::Full { .. }) if !batch.is_essential() => {
                 self.flight.set_full(true);
                 // What is in it has happened and cannot be taken back, so it goes into the reserve; no more publishes follow.
                 match as_essential(&batch) {
-                    Ok(batch) => self.attempt(Departure { batch, syncs }),
-                    Err(error) => self.fail(batch, error),
+                    Ok(batch) => self.attempt(Departure { batch: Arc::new(batch), syncs }),
+                    Err(error) => self.fail(error),
                 }
             }
             Err(JournalError::Full { .. }) => Attempt::Again(Departure { batch, syncs }),
-            Err(error) => self.fail(batch, error),
+            Err(error) => self.fail(error),
         }
     }
 
     /// Gives up: nothing lands any more.
-    pub(crate) fn fail(&self, batch: SealedBatch, error: JournalError) -> Attempt {
+    pub(crate) fn fail(&self, error: JournalError) -> Attempt {
         self.flight.land(Err(error));
-        Attempt::Landed { wake: true, batch }
+        Attempt::Landed { wake: true }
     }
 
     /// Brings everything to stable storage.

@@ -125,7 +125,6 @@ impl Shared {
 
 impl JournalReader for Shared {
     fn read_into(&self, location: Location, buf: &mut Vec<u8>) -> Result<(), JournalError> {
-        buf.clear();
         let position = location.position;
         // An empty record may be the last thing of a segment: its length lies in front of it.
         let in_front = u64::from(location.len_bytes == 0);
@@ -134,6 +133,7 @@ impl JournalReader for Shared {
         if location.end() > segment.end() {
             return Err(JournalError::NotFound { position: segment.end() });
         }
+        // What it held is written over: only what is longer is filled first.
         buf.resize(location.len_bytes as usize, 0);
         let offset = offset_in_file(segment.base, position);
         let count = segment.file.read_at(offset, buf).map_err(|e| unreadable(&segment.name, e))?;

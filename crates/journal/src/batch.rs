@@ -148,6 +148,12 @@ impl BatchBuilder {
         Ok(Location { position: self.base.plus(payload_from as u64), len_bytes })
     }
 
+    /// A part of a record of the batch being built. `None`: it is not in it.
+    #[must_use]
+    pub fn read(&self, at: Location) -> Option<Bytes> {
+        part(&self.buf, &self.attached, self.base, at)
+    }
+
     /// Marks the batch being built as essential: it may use the space that is kept in reserve when the
     /// disk is full. For batches that only acknowledge, expire or remove. Ends with the batch.
     pub fn mark_essential(&mut self) {
@@ -245,6 +251,32 @@ fn pieces<'a>(
     own.zip(between).flat_map(|(own, attached)| [Some(own), attached]).flatten()
 }
 
+/// The bytes at `at` of a batch at `base`: referred to where they are attached in one piece, else copied.
+fn part(buf: &[u8], attached: &[Attached], base: Position, at: Location) -> Option<Bytes> {
+    let from = usize::try_from(at.position.0.checked_sub(base.0)?).ok()?;
+    let to = from + at.len_bytes as usize;
+    let mut before = 0;
+    for piece in attached {
+        let start = piece.behind + before;
+        if to <= start {
+            break;
+        }
+        if from >= start {
+            let end = start + piece.bytes.len();
+            if to <= end {
+                return Some(piece.bytes.slice(from - start..to - start));
+            }
+            if from < end {
+                return None;
+            }
+        } else {
+            return None;
+        }
+        before += piece.bytes.len();
+    }
+    buf.get(from - before..to - before).map(Bytes::copy_from_slice)
+}
+
 /// What the header says of how far storage got, in units of [`ALIGN_BYTES`] before the base, and what that means.
 fn unsynced(base: Position, durable: Option<Position>) -> (u32, Position) {
     let unit = ALIGN_BYTES as u64;
@@ -306,10 +338,16 @@ impl SealedBatch {
         self.essential
     }
 
-    /// It is stored: what is attached to it is let go, so that a large content does not stay in memory with a buffer that
-    /// waits to be used again.
-    pub fn stored(&mut self) {
-        self.attached = Vec::new();
+    /// A part of one of its records. `None`: it is not in it.
+    #[must_use]
+    pub fn read(&self, at: Location) -> Option<Bytes> {
+        part(&self.buf, &self.attached, self.base, at)
+    }
+
+    /// Whether it refers to large contents, which stay in memory with it.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        !self.attached.is_empty()
     }
 
     /// How many bytes are to be stored.
@@ -366,8 +404,22 @@ mod tests {
                 };
                 locations.push(location.unwrap());
             }
+            let outside = Location { position: Position(4095), len_bytes: 1 };
+            assert_eq!(builder.read(outside), None);
+            assert_eq!(builder.read(Location { position: builder.base().plus(1 << 30), ..outside }), None);
             let len_bytes = builder.len_bytes();
-            (builder.finish(), locations, len_bytes)
+            // What is not written yet can be read, too.
+            let read: Vec<_> = locations.iter().map(|at| builder.read(*at)).collect();
+            let batch = builder.finish();
+            assert_eq!(locations.iter().map(|at| batch.read(*at)).collect::<Vec<_>>(), read);
+            for ((n, end), (at, read)) in ends.iter().enumerate().zip(locations.iter().zip(&read)) {
+                // A record with an attached end is in two pieces; its end is in one.
+                let end = end.map_or(0, |end| u32::try_from(end.len()).unwrap());
+                let content = batch.read(at.part(u32::try_from(n * 11).unwrap(), end).unwrap());
+                assert_eq!(content.as_deref(), Some(ends[n].map_or(&[][..], |end| &end[..])));
+                assert!(read.as_ref().is_none_or(|read| read.len() == at.len_bytes as usize));
+            }
+            (batch, locations, len_bytes)
         };
         let ((attached, locations, len_bytes), (copied, same, _)) = (build(true), build(false));
         assert_eq!(locations, same);

@@ -32,8 +32,6 @@ pub(super) struct Syncing {
     failure: Option<JournalError>,
     /// Given up by records that are written, and where they end.
     freed: VecDeque<(u64, Freed)>,
-    /// No namespace is synced at intervals.
-    always: bool,
     /// How long what no client asked for (leases, expiries) may take to be durable, milliseconds.
     unasked_ms: u64,
 }
@@ -52,7 +50,6 @@ impl Syncing {
             under_way: false,
             failure: None,
             freed: VecDeque::new(),
-            always: interval_ms_max.is_none(),
             unasked_ms: interval_ms_max.unwrap_or(options.linger_ms),
         }
     }
@@ -104,8 +101,6 @@ impl Partition {
             || self.stopping
             || self.pressure.full
             || !self.syncing.begun()
-            // Who wants to read it is told when it is durable.
-            || (self.store.asked_early && self.syncing.always)
             || unsynced_bytes > UNSYNCED_BYTES_MAX
             || (due && !self.syncing.under_way && unsynced_bytes <= INLINE_BYTES_MAX as u64);
         if syncs {

@@ -1,6 +1,7 @@
 //! What a partition does besides requests: sealing batches, watching the flight, snapshots.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use baton_core::snapshot::Item;
@@ -68,7 +69,6 @@ impl Partition {
         self.connections.fill_awaited()
             || self.linger_until.is_some_and(|until| until <= self.now)
             || self.stopping
-            || self.store.asked_early
             || !self.waiting.is_empty()
             || self.is_batch_full()
     }
@@ -80,16 +80,17 @@ impl Partition {
             self.probe_at = self.now.after_ms(self.options.full_probe_ms);
         }
         self.store.builder.set_durable(Position(self.syncing.durable));
-        let batch = self.store.builder.finish();
+        let batch = Arc::new(self.store.builder.finish());
         let end = batch.end();
         self.linger_until = None;
         let syncs = self.decides_to_sync(end);
         let sync_by = self.take_fill_by();
         self.connections.take_off(&self.flight, end.0);
-        if !syncs {
-            // Its deadline counts from when it is written.
+        if !syncs || batch.is_large() {
+            // Its deadline counts from when it is written; what it refers to is to leave the memory.
             self.flight.want();
         }
+        self.store.aloft = Some(Arc::clone(&batch));
         self.aloft = Some(Aloft { end, freed: std::mem::take(&mut self.store.freed), syncs, sync_by });
         self.counts.batches += 1;
         self.counts.syncs += u64::from(syncs);
@@ -110,16 +111,17 @@ impl Partition {
         if self.flight.landed() >= end
             && let Some(aloft) = self.aloft.take()
         {
+            self.store.landed();
             self.note_written(end, aloft.sync_by, aloft.freed);
             if aloft.syncs {
                 self.note_durable(end);
             }
-            self.turn_wanted =
-                std::mem::take(&mut self.store.asked_early) || self.flight.is_full() != self.pressure.full;
+            self.turn_wanted = self.flight.is_full() != self.pressure.full;
             self.jobs.extend(self.snapshot_ready.take());
             self.heed_failed_sync();
         } else if let Some(error) = self.flight.failure() {
             self.aloft = None;
+            self.store.aloft = None;
             self.snapshot_ready = None;
             if self.stopped.is_none() {
                 self.stop(&error.to_string(), true);
