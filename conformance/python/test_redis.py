@@ -65,6 +65,47 @@ def test_who_waits_longest_is_served_first(server, client, key):
     blocked.close()
 
 
+def test_a_pipeline_of_moves_and_removals_is_a_reliable_queue(client, key):
+    """A worker that fetches ahead: moves to its own list that wait, and between them removals of what it has done."""
+    own = f"{key}-own"
+    client.rpush(key, *range(200))
+    done = []
+    with client.pipeline(transaction=False) as pipe:
+        for _ in range(32):
+            pipe.blmove(key, own, 5, "LEFT", "RIGHT")
+        fetched = pipe.execute()
+    while fetched:
+        with client.pipeline(transaction=False) as pipe:
+            for element in fetched:
+                pipe.lrem(own, 1, element)
+                if len(done) + 32 < 200:
+                    pipe.blmove(key, own, 5, "LEFT", "RIGHT")
+                done.append(int(element))
+            answers = pipe.execute()
+        assert [answer for answer in answers if not isinstance(answer, bytes)] == [1] * len(fetched)
+        fetched = [answer for answer in answers if isinstance(answer, bytes)]
+    assert done == list(range(200))
+    assert client.exists(key, own) == 0
+
+
+def test_a_deep_stack_is_popped_without_a_miss(client, key):
+    """Far more than the broker keeps in memory, taken from the end that came last, while more comes."""
+    body = b"x" * 1000
+    for batch in range(100):
+        with client.pipeline(transaction=False) as pipe:
+            for element in range(batch * 1_500, (batch + 1) * 1_500):
+                pipe.lpush(key, b"%08d" % element + body)
+            pipe.execute()
+    for batch in reversed(range(100)):
+        with client.pipeline(transaction=False) as pipe:
+            for _ in range(1_500):
+                pipe.lpop(key)
+            answers = pipe.execute()
+        expected = list(reversed(range(batch * 1_500, (batch + 1) * 1_500)))
+        assert [int(answer[:8]) for answer in answers] == expected
+    assert client.llen(key) == 0
+
+
 def test_a_wait_ends_in_time(client, key):
     assert client.blpop([key, key + "-other"], timeout=0.05) is None
     assert client.blmove(key, key, 0.05, "LEFT", "RIGHT") is None

@@ -194,3 +194,32 @@ def test_redis_benchmark_pops_what_it_pushed(own_server):
     # As many pops as pushes; what `lrange_100` fills its list with stays.
     assert client.llen("mylist") == 20000
     client.close()
+
+
+def answers_to_pipelines_of_waits(connect, key):
+    """Two clients that wait, one with more commands behind its wait; a third brings elements. What the two are answered."""
+    client, waiting = connect(), connect()
+    first, second = (waiting.connection_pool.get_connection() for _ in range(2))
+    # That a wait has begun is known by a push in front of it, in the same write.
+    marker = ("RPUSH", f"{key}-begun", "x")
+    wait, short = ("BLPOP", key, 20), ("BLPOP", key, 0.05)
+    for connection, commands in [(first, [wait, wait, ("LLEN", key), ("RPUSH", key, "own"), wait, short, ("PING",)]), (second, [wait])]:
+        connection.send_packed_command(connection.pack_commands([marker, *commands]))
+        assert client.blpop(f"{key}-begun", timeout=20)
+    for element in ("a", "b", "c"):
+        client.rpush(key, element)
+    answers = [[first.read_response() for _ in range(8)], [second.read_response() for _ in range(2)], client.lrange(key, 0, -1)]
+    waiting.connection_pool.release(first)
+    waiting.connection_pool.release(second)
+    client.close()
+    waiting.close()
+    return answers
+
+
+def test_what_stands_behind_a_wait_comes_in_the_same_order(server, real_port):
+    """The next command of a client that waited begins when that is over, behind all who wait already."""
+    key = f"waits-{random.randrange(1 << 60)}"
+    ours = answers_to_pipelines_of_waits(lambda: client_of(server), key)
+    theirs = answers_to_pipelines_of_waits(lambda: redis.Redis(port=real_port), key)
+    assert ours == theirs
+    assert ours[1][1] == [key.encode(), b"b"], "the first client's second wait is behind the second client's"

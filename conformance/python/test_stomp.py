@@ -1,7 +1,9 @@
 """STOMP with stomp.py: versions, destinations, acknowledgements, receipts, transactions, and what ActiveMQ's and RabbitMQ's
 users know by their headers."""
+import json
 import queue
 import time
+import urllib.request
 import uuid
 
 import pytest
@@ -505,6 +507,16 @@ def test_a_selector_leaves_the_others_their_messages(client, name):
     other.connection.subscribe(f"/queue/{name}", id="2", headers={"selector": "colour ="})
     frame = other.error()
     assert frame.headers["message"] == "invalid selector" and b"at byte 8" in frame.body
+
+
+def test_explain_names_the_selector_that_leaves_messages_waiting(server, client, name):
+    one = client()
+    one.send(f"/queue/{name}", "waits", colour="blue")
+    one.subscribe(f"/queue/{name}", id="reds", selector="colour = 'red'")
+    url = f"http://{server.http_listen}/api/v1/namespaces/default/queues/{name}/explain"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        reasons = json.load(answer)["reasons"]
+    assert any("selector" in reason and "colour = 'red'" in reason for reason in reasons), reasons
 
 
 def test_selectors_on_topics_and_browsers(client, name):

@@ -67,11 +67,6 @@ impl Answers {
         self.slots.len()
     }
 
-    /// Whether a command came behind the one with this answer.
-    fn is_followed(&self, token: Token) -> bool {
-        token.0 + 1 < self.first + self.slots.len() as u64
-    }
-
     /// A place for an answer that is to come.
     pub(super) fn expect(&mut self, expected: Expected) -> Token {
         self.slots.push_back(Slot::Waits(expected));
@@ -152,14 +147,10 @@ impl RespSession {
             Expected::Silent => self.write(token, out, |_, _| {}),
             Expected::List(shape) => {
                 let listed = listed(result);
-                let followed = self.answers.is_followed(token);
                 if let Ok(Listed::Popped(popped)) = &listed {
                     self.leases.extend(&popped.leases);
                 }
                 self.write(token, out, |_, w| shape.write(now, &listed, w));
-                if followed {
-                    self.settle_leases(out);
-                }
             }
             Expected::Transaction(parts) => self.executed(now, token, &parts, listed(result), out),
             Expected::Login(greet) => self.logged_in(token, greet, result, out),
