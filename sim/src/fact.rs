@@ -4,7 +4,7 @@
 
 use baton_core::snapshot::Item;
 use baton_model::event::{Browsed, QueueInfo};
-use baton_model::{Event, Message, Request, Time};
+use baton_model::{Bytes, Event, Message, Request, Time};
 
 /// One connection in the life of the simulation (a restart of the broker begins new ones).
 pub type Key = u64;
@@ -44,6 +44,61 @@ pub struct Usage {
     pub segment_bytes: u64,
 }
 
+/// What a client of a real protocol says and is told: as it understands the bytes itself, whatever the session makes of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Known {
+    /// It sent a message, or committed the transaction that the message was sent in.
+    Sent {
+        /// Which.
+        serial: Serial,
+    },
+    /// It was told that its message is safe.
+    Confirmed {
+        /// Which.
+        serial: Serial,
+    },
+    /// It read a message.
+    Read {
+        /// Its body.
+        body: Bytes,
+    },
+    /// It said what becomes of a message that it was given, or committed that.
+    Settled {
+        /// Which.
+        serial: Serial,
+        /// What.
+        ended: Ended,
+    },
+    /// It was told that this is done.
+    Done {
+        /// Which.
+        serial: Serial,
+    },
+}
+
+impl Known {
+    /// What is known when this is done for good.
+    #[must_use]
+    pub fn done(&self) -> Option<Self> {
+        match *self {
+            Self::Sent { serial } => Some(Self::Confirmed { serial }),
+            Self::Settled { serial, .. } => Some(Self::Done { serial }),
+            _ => None,
+        }
+    }
+}
+
+/// How a client lets go of a message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Ended {
+    /// It is done with it.
+    Completed,
+    /// It gives it back.
+    Released,
+    /// It never wants to see it again.
+    Rejected,
+}
+
 /// One fact.
 #[derive(Debug)]
 pub enum Fact<'a> {
@@ -65,10 +120,17 @@ pub enum Fact<'a> {
         /// What.
         event: &'a Event,
     },
-    /// A client was told by its protocol that its message is safe.
-    ClientConfirmed {
-        /// Which message.
-        serial: Serial,
+    /// A connection begins whose client speaks a real protocol, and tells what it knows from it.
+    Spoken {
+        /// Which.
+        by: Key,
+    },
+    /// A client knows something from the bytes of its protocol.
+    Client {
+        /// Which.
+        by: Key,
+        /// What.
+        known: &'a Known,
     },
     /// A connection is gone.
     Cut {
@@ -121,7 +183,13 @@ pub enum Fact<'a> {
 /// The number in front of a body: `m17;…` is 17.
 #[must_use]
 pub fn serial(message: &Message) -> Option<Serial> {
-    let rest = message.body_slice().strip_prefix(b"m")?;
+    serial_of(message.body_slice())
+}
+
+/// As [`serial`], of a body.
+#[must_use]
+pub fn serial_of(body: &[u8]) -> Option<Serial> {
+    let rest = body.strip_prefix(b"m")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }

@@ -1,6 +1,6 @@
 //! The network between a client and the broker, for clients that speak the neutral vocabulary: two queues in order, each
 //! moved on as far as the scenario says, so that everything can be late by any time. A cut loses what is on the way in
-//! both directions. (AMQP clients have bytes in place of requests, see `actors::amqp`.)
+//! both directions. (Clients of real protocols have bytes in place of requests, see `actors::wire`.)
 
 use std::collections::VecDeque;
 

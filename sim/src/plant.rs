@@ -1,6 +1,7 @@
 //! Bugs planted on purpose, from outside the broker: wrappers around its disk and journal, and hands in its mail. A test
 //! proves that each is caught by the checker that is there for it.
 
+mod session;
 mod space;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use baton_journal::{
 use baton_journal_file::disk::{Disk, DiskFile, DiskLock, LockFailure};
 use baton_journal_file::open_on;
 use baton_model::event::QueueInfo;
-use baton_model::{Event, Fence, QueueId};
+use baton_model::{DeliveryRef, Event, Fence, QueueId};
 
 use crate::Dice;
 use crate::fact::Key;
@@ -55,6 +56,12 @@ pub enum Plant {
     KeepSegments,
     /// No page of an index leaves the memory.
     KeepPages,
+    /// Sessions are told at once that what they ask for is done.
+    AnswerEarly,
+    /// Sessions settle the message that was settled before the one that their client means.
+    SettleAnother,
+    /// A byte of what sessions write is another at times.
+    GarbleBodies,
 }
 
 /// A planted bug at work.
@@ -63,13 +70,15 @@ pub struct Planted {
     dice: Dice,
     /// The first fencing number seen of each queue since the restart, for [`Plant::ForgetFences`].
     fences: BTreeMap<(Key, QueueId), u64>,
+    /// What was settled last, for [`Plant::SettleAnother`].
+    settled: Option<DeliveryRef>,
 }
 
 type Mail = Vec<(usize, Key, Vec<Event>)>;
 
 impl Planted {
     pub(crate) fn new(plant: Plant, seed: u64) -> Self {
-        Self { plant, dice: Dice::new(seed ^ 0xbad), fences: BTreeMap::new() }
+        Self { plant, dice: Dice::new(seed ^ 0xbad), fences: BTreeMap::new(), settled: None }
     }
 
     pub(crate) fn open(

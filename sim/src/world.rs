@@ -224,21 +224,23 @@ impl World {
     ) {
         let Some(Some(peer)) = self.peers.get_mut(actor) else { return };
         let Some(driver) = &mut self.driver else { return };
-        let mut confirmed = Vec::new();
-        let mut world =
-            actors::World { now: self.now, serials: &mut self.serials, confirmed: &mut confirmed };
+        let mut known = Vec::new();
+        let (serials, plant) = (&mut self.serials, &mut self.plant);
+        let mut world = actors::World { now: self.now, serials, known: &mut known, plant };
+        let mut begins = false;
         if peer.port.is_none() {
             let port = driver.connect();
             peer.port = Some((self.life << 32 | port.id().0, port));
             peer.actor.connect(&mut world);
+            begins = peer.actor.speaks_bytes();
         }
         act(peer, &mut Dice::new(roll), &mut world);
-        let closes = peer.actor.wants_close();
-        for serial in confirmed {
-            self.tell(&Fact::ClientConfirmed { serial });
+        let Some(by) = peer.port.as_ref().map(|(key, _)| *key) else { return };
+        if begins {
+            self.tell(&Fact::Spoken { by });
         }
-        if closes {
-            self.cut(actor);
+        for known in &known {
+            self.tell(&Fact::Client { by, known });
         }
     }
 
@@ -252,6 +254,18 @@ impl World {
         for request in &requests {
             self.tell(&Fact::Asked { at, by, request });
         }
+        self.cut_if_over(actor);
+    }
+
+    /// Ends a connection that its session or its client wants to end.
+    fn cut_if_over(&mut self, actor: usize) {
+        if self
+            .peers
+            .get(actor)
+            .is_some_and(|peer| peer.as_ref().is_some_and(|peer| peer.actor.wants_close()))
+        {
+            self.cut(actor);
+        }
     }
 
     pub(crate) fn down(&mut self, actor: usize, roll: u64) {
@@ -262,6 +276,7 @@ impl World {
                 port.written(bytes);
             }
         });
+        self.cut_if_over(actor);
     }
 
     pub(crate) fn cut(&mut self, actor: usize) {

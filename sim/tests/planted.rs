@@ -107,6 +107,22 @@ fn indexes_that_stay_in_memory() {
 }
 
 #[test]
+fn receipts_before_anything_is_durable() {
+    // Confirms, receipts and commits: the broker has never said what the session tells.
+    is_seen(Plant::AnswerEarly, &["kept", "clients"]);
+}
+
+#[test]
+fn settlements_of_other_messages_than_clients_named() {
+    is_seen(Plant::SettleAnother, &["clients"]);
+}
+
+#[test]
+fn bytes_that_change_on_their_way() {
+    is_seen(Plant::GarbleBodies, &["clients"]);
+}
+
+#[test]
 fn what_fails_still_fails_when_it_is_shrunk() {
     let found = (0..SEEDS_MAX).find_map(|seed| {
         let scenario = Scenario::new(seed);

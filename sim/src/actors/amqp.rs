@@ -1,25 +1,21 @@
-//! An AMQP 0-9-1 client and the real session that serves it, with bytes between them that arrive in pieces of any size, cut
-//! anywhere. One channel publishes with confirms, consumes and settles; the other does so in transactions. What the network
-//! driver does around a session is done here: bytes in, events in, ticks when they are due, a login that is always right.
+//! An AMQP 0-9-1 client. One channel publishes with confirms, consumes and settles; the other does so in transactions.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use baton_dialect::{Output, Session, SessionContext};
+use baton_dialect::{Session, SessionContext};
 use baton_dialect_amqp091::content::write_content;
 use baton_dialect_amqp091::frame::{PROTOCOL_HEADER, write_any_method};
-use baton_dialect_amqp091::methods::{Basic, basic, channel, confirm, connection, tx};
+use baton_dialect_amqp091::methods::{Basic, Tx, basic, channel, confirm, connection, tx};
 use baton_dialect_amqp091::{
     AmqpSession, Assembler, Command, FieldTable, FrameDecoder, FrameType, Method, Properties, SessionOptions,
     ShortStr,
 };
-use baton_engine::delivery_bytes;
-use baton_model::{Event, Name, Reply, Request, Time};
 use bytes::{Bytes, BytesMut};
 
-use super::{Actor, World};
+use super::World;
+use super::wire::Protocol;
 use crate::Dice;
-use crate::fact::{Serial, body};
-use crate::network::some_of;
+use crate::fact::{Ended, Known, Serial, body, serial_of};
 use crate::topology::{BRIEF, DEAD, FAN, FULL, KEYS, ONCE, PLAIN, SMALL, TEMP, WORK};
 
 /// The channel with confirms.
@@ -29,71 +25,54 @@ const TRANSACTIONS: u16 = 2;
 /// Most of a body in one frame, so that larger messages take several.
 const FRAME_BYTES_MAX: u32 = 4096;
 
-/// One client with its session.
+/// A delivery that is not settled.
+#[derive(Clone, Copy)]
+struct Held {
+    channel: u16,
+    tag: u64,
+    serial: Serial,
+}
+
+/// One client.
+#[derive(Default)]
 pub(super) struct Client {
-    session: AmqpSession,
-    /// From the client, not yet at the session.
-    up: BytesMut,
-    /// At the session, not taken by it.
-    input: BytesMut,
-    /// From the session, not yet at the client.
-    down: BytesMut,
-    /// At the client, not read by it.
-    received: BytesMut,
-    /// From the engine, not yet at the session.
-    events: VecDeque<Event>,
-    /// Asked for by the session while it heard events.
-    requests: Vec<Request>,
     assemblers: BTreeMap<u16, Assembler>,
     /// Numbers of messages that are not confirmed, by their tags.
     unconfirmed: BTreeMap<u64, Serial>,
     last_tag: u64,
-    held: Vec<(u16, u64)>,
+    held: Vec<Held>,
     last_delivery: BTreeMap<u16, u64>,
     consumers: u32,
-    /// The session or the client wants to end the connection.
+    /// Consumers whose messages are settled when they leave.
+    unsettled: Vec<ShortStr>,
+    /// What the transaction has come to, and what those that are being committed had.
+    transaction: Vec<Known>,
+    /// What is held again if it is rolled back.
+    settled: Vec<Held>,
+    committing: VecDeque<Vec<Known>>,
+    /// It wants to end the connection.
     over: bool,
-    number: usize,
 }
 
 fn short(text: &str) -> ShortStr {
     ShortStr::new(text).expect("names here are short")
 }
 
+fn put(out: &mut BytesMut, channel: u16, method: &Method) {
+    write_any_method(out, channel, method);
+}
+
 impl Client {
-    pub(super) fn new(number: usize) -> Self {
-        let context = SessionContext {
-            peer: Name::from("sim"),
-            loopback: true,
-            encrypted: false,
-            entropy: number as u64,
-            message_bytes_max: 1 << 20,
-            version: "0",
-        };
-        Self {
-            session: AmqpSession::new(context, SessionOptions::default()),
-            up: BytesMut::new(),
-            input: BytesMut::new(),
-            down: BytesMut::new(),
-            received: BytesMut::new(),
-            events: VecDeque::new(),
-            requests: Vec::new(),
-            assemblers: BTreeMap::new(),
-            unconfirmed: BTreeMap::new(),
-            last_tag: 0,
-            held: Vec::new(),
-            last_delivery: BTreeMap::new(),
-            consumers: 0,
-            over: false,
-            number,
+    /// Says something that counts at once, or with the transaction.
+    fn note(&mut self, channel: u16, known: Known, world: &mut World<'_>) {
+        if channel == TRANSACTIONS {
+            self.transaction.push(known);
+        } else {
+            world.known.push(known);
         }
     }
 
-    fn method(&mut self, channel: u16, method: &Method) {
-        write_any_method(&mut self.up, channel, method);
-    }
-
-    fn publish(&mut self, dice: &mut Dice, world: &mut World<'_>) {
+    fn publish(&mut self, dice: &mut Dice, world: &mut World<'_>, out: &mut BytesMut) {
         *world.serials += 1;
         let serial = *world.serials;
         let content = body(serial, if dice.one_in(8) { dice.index(9_000) } else { dice.index(60) });
@@ -108,112 +87,82 @@ impl Client {
         let delivery_mode = Some(if dice.one_in(8) { 1 } else { 2 });
         let properties = Properties { delivery_mode, ..Default::default() }.encode();
         let channel = if dice.one_in(4) { TRANSACTIONS } else { CONFIRMS };
-        write_content(&mut self.up, channel, FRAME_BYTES_MAX, &publish, &properties, &content)
+        write_content(out, channel, FRAME_BYTES_MAX, &publish, &properties, &content)
             .expect("properties are small");
         if channel == CONFIRMS {
             self.last_tag += 1;
             self.unconfirmed.insert(self.last_tag, serial);
         }
+        self.note(channel, Known::Sent { serial }, world);
     }
 
-    fn consume(&mut self, dice: &mut Dice) {
+    fn consume(&mut self, dice: &mut Dice, out: &mut BytesMut) {
         self.consumers += 1;
         let queue = *dice.pick(&[PLAIN, WORK, KEYS, SMALL, FULL, BRIEF, ONCE, DEAD]);
-        let consume = basic::Consume {
-            queue: short(queue),
-            consumer_tag: short(&format!("c{}", self.consumers)),
-            no_ack: queue == ONCE,
-            ..Default::default()
-        };
+        let consumer_tag = short(&format!("c{}", self.consumers));
+        let no_ack = queue == ONCE;
+        if no_ack {
+            self.unsettled.push(consumer_tag.clone());
+        }
+        let consume = basic::Consume { queue: short(queue), consumer_tag, no_ack, ..Default::default() };
         let channel = if dice.one_in(3) { TRANSACTIONS } else { CONFIRMS };
-        self.method(channel, &consume.into());
+        put(out, channel, &consume.into());
     }
 
-    fn settle(&mut self, dice: &mut Dice) {
-        let (channel, delivery_tag) = self.held.remove(dice.index(self.held.len()));
+    fn settle(&mut self, dice: &mut Dice, world: &mut World<'_>, out: &mut BytesMut) {
+        let Held { channel, tag: delivery_tag, serial } = self.held.remove(dice.index(self.held.len()));
         let multiple = dice.one_in(5);
+        let mut settled = vec![Held { channel, tag: delivery_tag, serial }];
         if multiple {
-            self.held.retain(|(other, tag)| *other != channel || *tag > delivery_tag);
+            let before = |other: &Held| other.channel == channel && other.tag < delivery_tag;
+            settled.extend(self.held.extract_if(.., |other| before(other)));
         }
         let requeue = dice.one_in(2);
-        let method = match dice.below(8) {
-            0 => basic::Nack { delivery_tag, multiple, requeue }.into(),
-            1 if !multiple => basic::Reject { delivery_tag, requeue }.into(),
-            _ => basic::Ack { delivery_tag, multiple }.into(),
+        let given_up = if requeue { Ended::Released } else { Ended::Rejected };
+        let (method, ended): (Method, _) = match dice.below(8) {
+            0 => (basic::Nack { delivery_tag, multiple, requeue }.into(), given_up),
+            1 if !multiple => (basic::Reject { delivery_tag, requeue }.into(), given_up),
+            _ => (basic::Ack { delivery_tag, multiple }.into(), Ended::Completed),
         };
-        self.method(channel, &method);
-    }
-
-    /// What the session did: bytes go on their way, a login is answered, the rest is for the broker.
-    fn done(&mut self, now: Time, mut out: Output) {
-        loop {
-            assert!(out.attached.is_empty(), "bodies here are small");
-            self.down.extend_from_slice(&out.wire);
-            out.wire.clear();
-            self.over |= out.close;
-            let mut logins = Vec::new();
-            for request in out.requests.drain(..) {
-                match request {
-                    Request::Authenticate { token, user, .. } => {
-                        let result = Ok(Reply::Authenticated { user });
-                        logins.push(Event::Reply { token, result });
-                    }
-                    other => self.requests.push(other),
-                }
-            }
-            if logins.is_empty() {
-                return;
-            }
-            logins.into_iter().for_each(|login| self.session.event(now, login, &mut out));
-            // It may have left frames behind that had to wait for the login.
-            self.session.receive(now, &mut self.input, &mut out);
-            self.session.flush(now, &mut out);
+        put(out, channel, &method);
+        for held in settled {
+            self.note(channel, Known::Settled { serial: held.serial, ended }, world);
+            self.settled.extend((channel == TRANSACTIONS).then_some(held));
         }
     }
 
-    fn tick(&mut self, now: Time) {
-        if self.session.deadline().is_some_and(|deadline| deadline <= now) {
-            let mut out = Output::default();
-            self.session.tick(now, &mut out);
-            self.session.flush(now, &mut out);
-            self.done(now, out);
-        }
-    }
-
-    /// The client reads what reached it.
-    fn read(&mut self, world: &mut World<'_>) {
-        while let Some(batch) =
-            FrameDecoder::new(0).batch(&mut self.received).expect("the broker writes frames")
-        {
-            for frame in &batch {
-                if frame.frame_type == FrameType::Heartbeat {
-                    continue;
-                }
-                let number = frame.channel;
-                let assembler = self.assemblers.entry(number).or_insert_with(|| Assembler::new(u64::MAX));
-                if let Some(command) = assembler.push(frame).expect("the broker writes whole contents") {
-                    self.heard(number, command, world);
-                }
-            }
-        }
+    fn commit(&mut self, world: &mut World<'_>, out: &mut BytesMut) {
+        put(out, TRANSACTIONS, &tx::Commit.into());
+        world.known.extend(self.transaction.iter().cloned());
+        self.committing.push_back(std::mem::take(&mut self.transaction));
+        self.settled.clear();
     }
 
     fn heard(&mut self, channel: u16, command: Command, world: &mut World<'_>) {
         match command {
-            Command::Content(Method::Basic(Basic::Deliver(deliver)), _) => {
+            Command::Content(Method::Basic(Basic::Deliver(deliver)), content) => {
                 let last = self.last_delivery.insert(channel, deliver.delivery_tag).unwrap_or(0);
                 assert!(last < deliver.delivery_tag, "delivery tags only grow");
-                self.held.push((channel, deliver.delivery_tag));
+                if !self.unsettled.contains(&deliver.consumer_tag) {
+                    let serial = serial_of(&content.body).unwrap_or_default();
+                    self.held.push(Held { channel, tag: deliver.delivery_tag, serial });
+                }
+                world.known.push(Known::Read { body: content.body });
             }
             Command::Method(Method::Basic(Basic::Ack(ack))) => {
                 for tag in self.told(ack.delivery_tag, ack.multiple) {
-                    world.confirmed.extend(self.unconfirmed.remove(&tag));
+                    let serial = self.unconfirmed.remove(&tag);
+                    world.known.extend(serial.map(|serial| Known::Confirmed { serial }));
                 }
             }
             Command::Method(Method::Basic(Basic::Nack(nack))) => {
                 for tag in self.told(nack.delivery_tag, nack.multiple) {
                     self.unconfirmed.remove(&tag);
                 }
+            }
+            Command::Method(Method::Tx(Tx::CommitOk(_))) => {
+                let done = self.committing.pop_front().expect("a commit is answered once");
+                world.known.extend(done.iter().filter_map(Known::done));
             }
             // Something was refused: this client gives up then.
             Command::Method(Method::Channel(channel::Channel::Close(_)))
@@ -230,83 +179,66 @@ impl Client {
     }
 }
 
-impl Actor for Client {
-    fn connect(&mut self, _world: &mut World<'_>) {
-        *self = Self::new(self.number);
-        self.up.extend_from_slice(PROTOCOL_HEADER);
+impl Protocol for Client {
+    fn session(&self, context: SessionContext) -> Box<dyn Session> {
+        Box::new(AmqpSession::new(context, SessionOptions::default()))
+    }
+
+    fn connect(&mut self, out: &mut BytesMut) {
+        *self = Self::default();
+        out.extend_from_slice(PROTOCOL_HEADER);
         let start_ok = connection::StartOk {
             client_properties: FieldTable::new().encode(),
             mechanism: short("PLAIN"),
             response: Bytes::from_static(b"\0guest\0guest"),
             locale: short("en_US"),
         };
-        self.method(0, &start_ok.into());
-        self.method(0, &connection::TuneOk { channel_max: 8, frame_max: 8192, heartbeat: 0 }.into());
-        self.method(0, &connection::Open { virtual_host: short("/"), ..Default::default() }.into());
+        put(out, 0, &start_ok.into());
+        put(out, 0, &connection::TuneOk { channel_max: 8, frame_max: 8192, heartbeat: 0 }.into());
+        put(out, 0, &connection::Open { virtual_host: short("/"), ..Default::default() }.into());
         for channel in [CONFIRMS, TRANSACTIONS] {
-            self.method(channel, &channel::Open::default().into());
-            self.method(channel, &basic::Qos { prefetch_count: 5, ..Default::default() }.into());
+            put(out, channel, &channel::Open::default().into());
+            put(out, channel, &basic::Qos { prefetch_count: 5, ..Default::default() }.into());
         }
-        self.method(CONFIRMS, &confirm::Select { no_wait: false }.into());
-        self.method(TRANSACTIONS, &tx::Select.into());
+        put(out, CONFIRMS, &confirm::Select { no_wait: false }.into());
+        put(out, TRANSACTIONS, &tx::Select.into());
     }
 
-    fn act(&mut self, dice: &mut Dice, world: &mut World<'_>) {
+    fn act(&mut self, dice: &mut Dice, world: &mut World<'_>, out: &mut BytesMut) {
         match dice.below(20) {
-            0 | 1 => self.consume(dice),
+            0 | 1 => self.consume(dice, out),
             2 => {
                 let consumer_tag = short(&format!("c{}", dice.below(4)));
-                self.method(CONFIRMS, &basic::Cancel { consumer_tag, no_wait: false }.into());
+                put(out, CONFIRMS, &basic::Cancel { consumer_tag, no_wait: false }.into());
             }
-            3 => self.method(CONFIRMS, &basic::Recover { requeue: true }.into()),
-            4..6 => self.method(TRANSACTIONS, &tx::Commit.into()),
-            6 => self.method(TRANSACTIONS, &tx::Rollback.into()),
-            7..14 if !self.held.is_empty() => self.settle(dice),
-            _ => self.publish(dice, world),
+            3 => put(out, CONFIRMS, &basic::Recover { requeue: true }.into()),
+            4..6 => self.commit(world, out),
+            6 => {
+                put(out, TRANSACTIONS, &tx::Rollback.into());
+                self.transaction.clear();
+                self.held.append(&mut self.settled);
+            }
+            7..14 if !self.held.is_empty() => self.settle(dice, world, out),
+            _ => self.publish(dice, world, out),
         }
     }
 
-    fn up(&mut self, dice: &mut Dice, world: &mut World<'_>) -> Vec<Request> {
-        self.tick(world.now);
-        let count = some_of(dice, self.up.len());
-        let arrived = self.up.split_to(count);
-        self.input.extend_from_slice(&arrived);
-        let mut out = Output::default();
-        self.session.receive(world.now, &mut self.input, &mut out);
-        self.session.flush(world.now, &mut out);
-        self.done(world.now, out);
-        std::mem::take(&mut self.requests)
-    }
-
-    fn arrived(&mut self, event: Event) {
-        self.events.push_back(event);
-    }
-
-    fn down(&mut self, dice: &mut Dice, world: &mut World<'_>) -> usize {
-        self.tick(world.now);
-        let count = some_of(dice, self.events.len());
-        let mut out = Output::default();
-        let mut bytes = 0;
-        for event in self.events.drain(..count) {
-            bytes += delivery_bytes(&event);
-            self.session.event(world.now, event, &mut out);
+    fn read(&mut self, received: &mut BytesMut, world: &mut World<'_>) {
+        while let Some(batch) = FrameDecoder::new(0).batch(received).expect("the broker writes frames") {
+            for frame in &batch {
+                if frame.frame_type == FrameType::Heartbeat {
+                    continue;
+                }
+                let number = frame.channel;
+                let assembler = self.assemblers.entry(number).or_insert_with(|| Assembler::new(u64::MAX));
+                if let Some(command) = assembler.push(frame).expect("the broker writes whole contents") {
+                    self.heard(number, command, world);
+                }
+            }
         }
-        self.session.flush(world.now, &mut out);
-        self.done(world.now, out);
-        let count = some_of(dice, self.down.len());
-        let arrived = self.down.split_to(count);
-        self.received.extend_from_slice(&arrived);
-        self.read(world);
-        bytes
     }
 
-    fn wants_close(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.over
-    }
-
-    fn cut(&mut self) {
-        let mut out = Output::default();
-        self.session.disconnected(Time(0), &mut out);
-        assert!(out.wire.is_empty(), "nothing can be written to a connection that is gone");
     }
 }

@@ -5,7 +5,10 @@
 //! producer    publishes with confirms          fetcher      timed leases, kept over cuts and restarts
 //! consumer    windows, all settlements         transactor   groups of settlements and publishes
 //! hoarder     sends bursts that nobody waits for
-//! operator    purges, deletes, moves, edits    amqp         AMQP 0-9-1 bytes through the real session
+//! operator    purges, deletes, moves, edits
+//!
+//! amqp, stomp                                  speak the protocol of that name, byte for byte, to the real session
+//! wire                                         the connection between them and it
 //! ```
 
 mod amqp;
@@ -15,12 +18,15 @@ mod hoarder;
 mod neutral;
 mod operator;
 mod producer;
+mod stomp;
 mod transactor;
+mod wire;
 
 use baton_model::{Event, Message, Publish, Request, Time, Token};
 
 use crate::Dice;
-use crate::fact::{Serial, body};
+use crate::fact::{Known, Serial, body};
+use crate::plant::Planted;
 use crate::topology::{BRIEF, FAN, FLEETING, FULL, KEYS, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
 
 /// What an actor is.
@@ -34,13 +40,15 @@ pub enum Role {
     Operator,
     Amqp,
     Hoarder,
+    Stomp,
 }
 
 impl Role {
     pub(crate) fn any(dice: &mut Dice) -> Self {
-        use Role::{Amqp, Consumer, Fetcher, Operator, Producer, Transactor};
+        use Role::{Amqp, Consumer, Fetcher, Operator, Producer, Stomp, Transactor};
         *dice.pick(&[
             Producer, Producer, Consumer, Consumer, Fetcher, Fetcher, Transactor, Operator, Amqp, Amqp,
+            Stomp, Stomp,
         ])
     }
 
@@ -52,7 +60,8 @@ impl Role {
             Self::Transactor => Box::new(neutral::Neutral::new(transactor::Transactor::default())),
             Self::Operator => Box::new(neutral::Neutral::new(operator::Operator::default())),
             Self::Hoarder => Box::new(neutral::Neutral::new(hoarder::Hoarder { brief: number % 2 == 1 })),
-            Self::Amqp => Box::new(amqp::Client::new(number)),
+            Self::Amqp => Box::new(wire::Wire::new(number, amqp::Client::default())),
+            Self::Stomp => Box::new(wire::Wire::new(number, stomp::Client::new(number))),
         }
     }
 }
@@ -62,12 +71,19 @@ pub(crate) struct World<'a> {
     pub(crate) now: Time,
     /// The last number given to a message.
     pub(crate) serials: &'a mut Serial,
-    /// Messages that the client was told are safe, by its own protocol.
-    pub(crate) confirmed: &'a mut Vec<Serial>,
+    /// What the client comes to know, if it speaks a protocol of its own.
+    pub(crate) known: &'a mut Vec<Known>,
+    /// What is wrong with the sessions.
+    pub(crate) plant: &'a mut Planted,
 }
 
 /// A client and its side of the network.
 pub(crate) trait Actor {
+    /// Whether it speaks a real protocol, and tells what it knows.
+    fn speaks_bytes(&self) -> bool {
+        false
+    }
+
     /// A connection begins.
     fn connect(&mut self, world: &mut World<'_>);
 

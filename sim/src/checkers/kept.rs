@@ -9,8 +9,8 @@ use baton_model::request::{CatalogOp, InspectOp, LeaseMode, MessageAction};
 use baton_model::{DeliveryRef, Event, MessageId, Outcome, QueueId, Request, Seq, Time, Token};
 
 use super::{Checker, Modes, Names, Receipts, deliveries, flat};
-use crate::fact::{Audited, Fact, Key, Serial, serial};
-use crate::topology::{FAN, FLEETING, ONCE, PLAIN, SMALL, rejects_to_nowhere};
+use crate::fact::{Audited, Fact, Key, Known, Serial, serial};
+use crate::topology::{FAN, FLEETING, ONCE, PLAIN, SMALL, TEMP, rejects_to_nowhere};
 
 /// What may have taken a copy away.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -38,11 +38,14 @@ struct Sent {
     confirmed: usize,
     /// It was answered that it is safe, or that nobody wanted it.
     accepted: bool,
-    id: MessageId,
+    /// Which message it is; not known if it was confirmed with its transaction only, and not seen since.
+    id: Option<MessageId>,
     taken: BTreeSet<Taken>,
     /// Its own time to live is over then, wherever it is.
     expires_at: Option<Time>,
     transient: bool,
+    /// Nothing but a refusal can keep it from all its targets.
+    surely: bool,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +54,8 @@ pub(super) struct Kept {
     tokens: BTreeMap<(Key, Token), Serial>,
     /// Settlements that will be answered: what they may take away, unless the answer says that they were stale.
     asked: BTreeMap<(Key, Token), Vec<(Serial, Taken)>>,
+    /// What is published by transactions that are not answered, without an answer of its own.
+    groups: BTreeMap<(Key, Token), Vec<Serial>>,
     names: Names,
     modes: Modes,
     receipts: Receipts,
@@ -71,7 +76,8 @@ impl Kept {
                 };
                 let transient = !publish.durable || targets.iter().any(|target| target == FLEETING);
                 let expires_at = publish.ttl_ms.map(|ms| at.after_ms(ms));
-                self.sent.insert(serial, Sent { targets, transient, expires_at, ..Sent::default() });
+                let surely = publish.dedup_id.is_none() && !targets.iter().any(|target| target == TEMP);
+                self.sent.insert(serial, Sent { targets, transient, expires_at, surely, ..Sent::default() });
             }
             Request::Settle(settle) => {
                 let mut may = Vec::new();
@@ -123,7 +129,22 @@ impl Kept {
                 if let Some(sent) = serial.and_then(|serial| self.sent.get_mut(serial)) {
                     sent.confirmed = *queues as usize;
                     sent.accepted = true;
-                    sent.id = *id;
+                    sent.id = Some(*id);
+                }
+            }
+            // What it is the same as is safe: nothing is expected of this one.
+            Event::Published { token, outcome: PublishOutcome::Duplicate { .. } } => {
+                let serial = self.tokens.get(&(to, *token));
+                if let Some(sent) = serial.and_then(|serial| self.sent.get_mut(serial)) {
+                    sent.accepted = true;
+                }
+            }
+            Event::Reply { token, result } => {
+                for serial in self.groups.remove(&(to, *token)).unwrap_or_default() {
+                    if let Some(sent) = self.sent.get_mut(&serial).filter(|_| result.is_ok()) {
+                        sent.accepted = true;
+                        sent.confirmed = if sent.surely { sent.targets.len() } else { 0 };
+                    }
                 }
             }
             Event::Settled { token, stale } => {
@@ -157,7 +178,8 @@ impl Kept {
 
     fn missing(&self, at: Time, found: &BTreeMap<MessageId, usize>) -> Result<(), String> {
         for (serial, sent) in &self.sent {
-            let (expected, found) = (Self::expected(sent, at), found.get(&sent.id).copied().unwrap_or(0));
+            let Some(id) = sent.id else { continue };
+            let (expected, found) = (Self::expected(sent, at), found.get(&id).copied().unwrap_or(0));
             if found < expected {
                 return Err(format!(
                     "message {serial} was confirmed: {sent:?}; {found} copies are left, not {expected}"
@@ -167,10 +189,19 @@ impl Kept {
         Ok(())
     }
 
-    fn audit(&self, at: Time, queues: &[Audited]) -> Result<(), String> {
+    fn audit(&mut self, at: Time, queues: &[Audited]) -> Result<(), String> {
         let mut found = BTreeMap::new();
         for message in queues.iter().flat_map(|queue| &queue.messages) {
             *found.entry(message.id).or_insert(0) += 1;
+            if let Some(sent) = serial(&message.message).and_then(|serial| self.sent.get_mut(&serial)) {
+                sent.id.get_or_insert(message.id);
+            }
+        }
+        let unseen = self.sent.iter().find(|(_, sent)| sent.id.is_none() && Self::expected(sent, at) > 0);
+        if let Some((serial, sent)) = unseen {
+            return Err(format!(
+                "message {serial} was confirmed with its transaction and is nowhere: {sent:?}"
+            ));
         }
         self.missing(at, &found)
     }
@@ -187,12 +218,21 @@ impl Checker for Kept {
         self.receipts.see(fact);
         match fact {
             Fact::Asked { at, by, request } => {
+                if let Request::Group { token, requests } = request {
+                    let published = requests.iter().filter_map(|request| match request {
+                        Request::Publish(publish) if !publish.confirm => serial(&publish.message),
+                        _ => None,
+                    });
+                    self.groups.insert((*by, *token), published.collect());
+                }
                 flat(request).for_each(|request| self.asked(*at, *by, request));
             }
             Fact::Told { to, event, .. } => self.told(*to, event),
-            Fact::ClientConfirmed { serial } if self.sent.get(serial).is_none_or(|sent| !sent.accepted) => {
+            Fact::Client { by, known: Known::Confirmed { serial } }
+                if self.sent.get(serial).is_none_or(|sent| !sent.accepted) =>
+            {
                 return Err(format!(
-                    "a client was told that message {serial} is safe, which the broker never said"
+                    "the client of {by:x} was told that message {serial} is safe, which the broker never said"
                 ));
             }
             Fact::Back { at, state, .. } => {

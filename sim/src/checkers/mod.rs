@@ -8,11 +8,13 @@
 //! one_lease   no two live leases on one message      durable    what recovery finds was, or may have been, durable
 //! order       queues and keys in order               bounded    windows, outboxes, nothing left behind
 //! answers     answers in order, each once            budgets    memory and disk follow what is there
+//! clients     what clients read and are told in their own protocols is what happened
 //! ```
 
 mod answers;
 mod bounded;
 mod budgets;
+mod clients;
 mod counters;
 mod durable;
 mod fences;
@@ -55,6 +57,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(counters::Counters),
         Box::new(bounded::Bounded::default()),
         Box::new(budgets::Budgets::default()),
+        Box::new(clients::Clients::default()),
     ]
 }
 

@@ -1,0 +1,48 @@
+//! Bugs planted around the sessions of real protocols: between them and the broker, and between them and their clients.
+
+use baton_model::event::PublishOutcome;
+use baton_model::{Event, MessageId, Reply, Request, Seq};
+
+use super::{Plant, Planted};
+
+impl Planted {
+    /// A session asks for something, and this is what it hears before the broker has even seen it.
+    pub(crate) fn asked(&mut self, request: &mut Request) -> Option<Event> {
+        match self.plant {
+            Plant::AnswerEarly => answer(request),
+            Plant::SettleAnother => {
+                if let Request::Settle(settle) = request
+                    && let Some(first) = settle.deliveries.first_mut()
+                {
+                    let meant = *first;
+                    *first = self.settled.replace(meant).unwrap_or(meant);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// A session wrote this.
+    pub(crate) fn written(&mut self, wire: &mut [u8]) {
+        if self.plant == Plant::GarbleBodies
+            && let Some(at) = wire.windows(8).rposition(|bytes| bytes == b"xxxxxxxx")
+            && self.dice.one_in(3)
+        {
+            wire[at] = b'y';
+        }
+    }
+}
+
+/// The answer that a request hopes for.
+fn answer(request: &Request) -> Option<Event> {
+    match request {
+        Request::Publish(publish) if publish.confirm => {
+            let outcome = PublishOutcome::Accepted { id: MessageId(0), seq: Seq(0), queues: 1 };
+            Some(Event::Published { token: publish.token, outcome })
+        }
+        Request::Settle(settle) => settle.token.map(|token| Event::Settled { token, stale: Vec::new() }),
+        Request::Group { token, .. } => Some(Event::Reply { token: *token, result: Ok(Reply::Done) }),
+        _ => None,
+    }
+}
