@@ -120,6 +120,41 @@ fn a_group_is_all_or_nothing_over_several_queues() {
 }
 
 #[test]
+fn a_group_counts_its_own_messages_against_a_queue_that_is_almost_full() {
+    let mut broker = Broker::default();
+    let limited = |messages_max, bytes_max| {
+        let capacity =
+            Capacity { messages_max, bytes_max, overflow: Overflow::Refuse, ..Capacity::default() };
+        QueuePolicy { capacity, ..QueuePolicy::default() }
+    };
+    broker.declare("three", limited(Some(3), None));
+    broker.declare("bytes", limited(None, Some(10)));
+    let group =
+        |broker: &mut Broker, to: &[&str]| {
+            let publishes = to.iter().map(|to| Request::Publish(Box::new(broker.message("", to, "12345"))));
+            let requests = publishes.collect();
+            let token = broker.token();
+            let events = broker.step(A, Request::Group { token, requests });
+            assert!(!events.iter().any(|(_, event)| matches!(
+                event,
+                Event::Published { outcome: PublishOutcome::Refused(_), .. }
+            )));
+            reply(&events, token)
+        };
+    broker.send("three", "first");
+    for to in [&["three"; 3][..], &["bytes"; 3], &["bytes", "three", "bytes", "three", "bytes"]] {
+        assert_eq!(group(&mut broker, to).unwrap_err().code, RefusalCode::QueueFull);
+        assert_eq!(
+            (broker.queue("three").ready, broker.queue("bytes").ready),
+            (1, 0),
+            "nothing of it happened"
+        );
+    }
+    group(&mut broker, &["bytes", "three", "bytes", "three"]).unwrap();
+    assert_eq!((broker.queue("three").ready, broker.queue("bytes").ready), (3, 2));
+}
+
+#[test]
 fn deleting_a_queue_tells_its_consumers_and_frees_its_messages() {
     let mut broker = Broker::default();
     broker.declare("q", QueuePolicy::default());

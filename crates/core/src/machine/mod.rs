@@ -46,6 +46,7 @@ use crate::context::{Context, Held, Load, Stored};
 use crate::paging::Unreadable;
 use crate::record::Record;
 use crate::state::State;
+use publish::Admission;
 use transfers::Paces;
 
 pub use rewrite::Rewrite;
@@ -209,7 +210,7 @@ impl Machine {
     /// A connection asks for something. Deliveries that become possible leave at the next [`Machine::dispatch`].
     pub fn step(&mut self, now: Time, connection: ConnectionId, request: Request, cx: &mut Context<'_>) {
         match request {
-            Request::Publish(publish) => self.publish(now, connection, *publish, cx),
+            Request::Publish(publish) => self.publish(now, connection, *publish, Admission::Asked, cx),
             Request::Settle(settle) => self.settle(now, connection, &settle, cx),
             Request::Credit { consumer, more } => self.credit(connection, consumer, more),
             Request::Fetch(fetch) => self.fetch(now, connection, *fetch, cx),

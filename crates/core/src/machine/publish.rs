@@ -23,11 +23,34 @@ struct Plan {
     transient: SmallVec<[Place; 1]>,
 }
 
+/// Whether queues are asked if they take a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// They are, and may refuse.
+    Asked,
+    /// They were, and it takes place: part of a group cannot be refused any more.
+    Given,
+}
+
+/// What messages take of a queue.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Room {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+}
+
 impl Machine {
-    pub(super) fn publish(&mut self, now: Time, from: ConnectionId, publish: Publish, cx: &mut Context<'_>) {
+    pub(super) fn publish(
+        &mut self,
+        now: Time,
+        from: ConnectionId,
+        publish: Publish,
+        admission: Admission,
+        cx: &mut Context<'_>,
+    ) {
         let token = publish.token;
         let confirm = publish.confirm;
-        match self.try_publish(now, from, publish, cx) {
+        match self.try_publish(now, from, publish, admission, cx) {
             Ok((outcome, needs)) if confirm => {
                 cx.emit(from, needs, Event::Published { token, outcome });
             }
@@ -44,6 +67,7 @@ impl Machine {
         now: Time,
         from: ConnectionId,
         publish: Publish,
+        admission: Admission,
         cx: &mut Context<'_>,
     ) -> Result<(PublishOutcome, Option<u64>), Refusal> {
         let targets = self.route(from, &publish)?;
@@ -71,12 +95,11 @@ impl Machine {
         let mut refusal = None;
         let accepted: Targets = targets
             .into_iter()
-            .filter(|queue| match self.admit(now, *queue, &publish, cx) {
-                Ok(()) => true,
-                Err(refused) => {
-                    refusal = Some((*queue, refused));
-                    false
-                }
+            .filter(|queue| {
+                let admitted = admission == Admission::Given;
+                let asked =
+                    if admitted { Ok(()) } else { self.admit(now, *queue, &publish, Room::default(), cx) };
+                asked.map_err(|refused| refusal = Some((*queue, refused))).is_ok()
             })
             .collect();
         let mut stored = self.store_with(now, &publish, &accepted, None, cx);
@@ -123,22 +146,29 @@ impl Machine {
 
     /// The earlier message with the same dedup id. Only a message for exactly one queue can be a duplicate: with several,
     /// each queue would have to answer for itself.
-    fn duplicate(&self, now: Time, publish: &Publish, targets: &Targets) -> Option<(MessageId, Seq)> {
+    pub(super) fn duplicate(
+        &self,
+        now: Time,
+        publish: &Publish,
+        targets: &Targets,
+    ) -> Option<(MessageId, Seq)> {
         let [queue] = targets.as_slice() else { return None };
         let queue = self.state.queue(*queue)?;
         let id = dedup_id(queue.policy.dedup?, publish)?;
         queue.dedup.find(&id, now.0)
     }
 
-    /// Whether a queue takes the message. A full queue that refuses gets a chance to hand out what it has first.
+    /// Whether a queue takes the message beside what is `taken` already. A full queue that refuses gets a chance to hand out
+    /// what it has first.
     pub(super) fn admit(
         &mut self,
         now: Time,
         queue: QueueId,
         publish: &Publish,
+        taken: Room,
         cx: &mut Context<'_>,
     ) -> Result<(), Refusal> {
-        let body_bytes = publish.message.size_bytes() as u64 - u64::from(publish.message.envelope_bytes());
+        let body_bytes = body_bytes(publish);
         let Some(found) = self.state.queue(queue) else { return Ok(()) };
         let capacity = &found.policy.capacity;
         if capacity.message_bytes_max.is_some_and(|max| body_bytes > max) {
@@ -147,12 +177,12 @@ impl Machine {
                 format!("message of {body_bytes} bytes is larger than queue '{}' allows", found.name),
             ));
         }
-        if capacity.overflow == Overflow::DropOldest || !full(found, body_bytes) {
+        if capacity.overflow == Overflow::DropOldest || !full(found, taken, body_bytes) {
             return Ok(());
         }
         self.dispatch(now, cx);
         match self.state.queue(queue) {
-            Some(found) if full(found, body_bytes) => Err(Refusal::new(
+            Some(found) if full(found, taken, body_bytes) => Err(Refusal::new(
                 RefusalCode::QueueFull,
                 format!("queue '{}' is full ({} messages)", found.name, found.waiting()),
             )),
@@ -203,10 +233,9 @@ impl Machine {
     /// A queue that drops its oldest does so until it fits again, after having handed out what it can.
     pub(super) fn make_room(&mut self, now: Time, queue: QueueId, cx: &mut Context<'_>) {
         let overflowing = |machine: &Self| {
-            machine
-                .state
-                .queue(queue)
-                .is_some_and(|q| q.policy.capacity.overflow == Overflow::DropOldest && full(q, 0) && over(q))
+            machine.state.queue(queue).is_some_and(|q| {
+                q.policy.capacity.overflow == Overflow::DropOldest && full(q, Room::default(), 0) && over(q)
+            })
         };
         if !overflowing(self) {
             return;
@@ -219,11 +248,17 @@ impl Machine {
     }
 }
 
-/// Whether a queue has no room for one more message of that size.
-fn full(queue: &Queue, body_bytes: u64) -> bool {
+/// Bytes of a message without its envelope, which is what capacities count.
+pub(super) fn body_bytes(publish: &Publish) -> u64 {
+    (publish.message.size_bytes() as u64).saturating_sub(publish.message.envelope_bytes().into())
+}
+
+/// Whether a queue has no room for one more message of that size, beside what is `taken` already.
+fn full(queue: &Queue, taken: Room, body_bytes: u64) -> bool {
     let capacity = &queue.policy.capacity;
-    capacity.messages_max.is_some_and(|max| queue.waiting() >= max)
-        || capacity.bytes_max.is_some_and(|max| queue.index.counts.waiting_bytes + body_bytes > max)
+    let bytes = queue.index.counts.waiting_bytes + taken.bytes + body_bytes;
+    capacity.messages_max.is_some_and(|max| queue.waiting() + taken.messages >= max)
+        || capacity.bytes_max.is_some_and(|max| bytes > max)
 }
 
 /// Whether a queue holds more than it may.

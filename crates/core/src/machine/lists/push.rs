@@ -8,7 +8,7 @@ use baton_model::{
 use smallvec::SmallVec;
 
 use super::super::Machine;
-use super::super::publish::survives;
+use super::super::publish::{Admission, survives};
 use super::{Asker, End};
 use crate::context::Context;
 use crate::queue::Queue;
@@ -163,7 +163,7 @@ impl Machine {
         publish: Publish,
         cx: &mut Context<'_>,
     ) -> Result<Listed, Refusal> {
-        let (outcome, _) = self.try_publish(now, asker.connection, publish, cx)?;
+        let (outcome, _) = self.try_publish(now, asker.connection, publish, Admission::Asked, cx)?;
         match outcome {
             PublishOutcome::Accepted { queues, .. } => Ok(Listed::Count(queues.into())),
             PublishOutcome::Duplicate { .. } => Ok(Listed::Count(0)),
