@@ -89,12 +89,13 @@ impl StompSession {
         let found = match (subscription, named) {
             (Some(_), None) => return Err(unknown_subscription(frame)),
             (_, Some(consumer)) => {
-                let found = self.subscriptions.get(consumer).and_then(|one| one.unacked.find(message));
+                let found = self.subscriptions.get(consumer).and_then(|one| one.find(message));
                 found.map(|tag| Meant { consumer: *consumer, tag })
             }
-            (None, None) => self.subscriptions.iter().find_map(|(consumer, one)| {
-                one.unacked.find(message).map(|tag| Meant { consumer: *consumer, tag })
-            }),
+            (None, None) => self
+                .subscriptions
+                .iter()
+                .find_map(|(consumer, one)| one.find(message).map(|tag| Meant { consumer: *consumer, tag })),
         };
         found.map(Some).ok_or_else(|| unknown(frame))
     }

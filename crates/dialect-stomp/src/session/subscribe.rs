@@ -9,7 +9,7 @@ use baton_model::filter::Filter;
 use baton_model::limits::NAME_BYTES_MAX;
 use baton_model::request::{CatalogOp, ConsumerFilter, LeaseMode, Subscribe};
 use baton_model::route::{Binding, Destination as Bound};
-use baton_model::{Bytes, ConsumerId, LinkId, Name, QueuePolicy, Request};
+use baton_model::{Bytes, ConsumerId, LinkId, MessageId, Name, QueuePolicy, Request};
 
 use super::browse::Browser;
 use super::destination::{Destination, TOPIC_EXCHANGE, pattern};
@@ -55,6 +55,11 @@ impl Subscription {
         if self.delivered == limits::AUTO_CREDIT / 2 {
             replenishing.push(consumer);
         }
+    }
+
+    /// The number of the delivery that an acknowledgement means by the message's id.
+    pub(super) fn find(&self, message: MessageId) -> Option<u64> {
+        self.unacked.find(message, self.ack == AckMode::Client)
     }
 
     /// What was delivered since this was last asked.

@@ -54,11 +54,15 @@ impl Unacked {
         self.first + self.slots.len() as u64 - 1
     }
 
-    /// The number of a message that is held, by its id; the oldest, should there be several.
-    pub(super) fn find(&self, id: MessageId) -> Option<u64> {
-        let held = |slot: &Slot| slot.id == id && matches!(slot.state, State::Held | State::Ended);
-        let at = self.slots.iter().position(held)?;
-        Some(self.first + at as u64)
+    /// The number of a message that is held, by its id. There may be several when the broker took it back and gave it again:
+    /// then it is the newest one, which alone can be settled; or, with `upto`, the oldest, so that nothing between them is
+    /// settled that the client may not have seen.
+    pub(super) fn find(&self, id: MessageId, upto: bool) -> Option<u64> {
+        let named = |state: State| move |slot: &Slot| slot.id == id && slot.state == state;
+        let held = self.slots.iter().rposition(named(State::Held));
+        let ended = self.slots.iter().position(named(State::Ended));
+        let at = if upto { [held, ended].into_iter().flatten().min() } else { held.or(ended) };
+        Some(self.first + at? as u64)
     }
 
     /// Takes one out; with `planned` only until the transaction is over.
@@ -180,7 +184,22 @@ mod tests {
         unacked.lease_ended(at(1));
         assert_eq!(unacked.take(1, false), Ok(Taken { tag: 1, at: None }));
         assert_eq!(unacked.take(1, false), Err(Unknown));
-        assert_eq!(unacked.find(MessageId(103)), Some(3));
-        assert_eq!(unacked.find(MessageId(101)), None);
+        assert_eq!(unacked.find(MessageId(103), false), Some(3));
+        assert_eq!(unacked.find(MessageId(101), false), None);
+    }
+
+    #[test]
+    fn a_message_that_was_given_again_is_settled_by_its_id() {
+        let mut unacked = three();
+        unacked.lease_ended(at(1));
+        assert_eq!(unacked.push(at(9), MessageId(101)), 4);
+        // One that settles all up to it may not reach over what came between.
+        assert_eq!(unacked.find(MessageId(101), true), Some(1));
+        assert_eq!(unacked.find(MessageId(101), false), Some(4));
+        assert_eq!(unacked.take(4, false), Ok(Taken { tag: 4, at: Some(at(9)) }));
+        // The client may have read both.
+        assert_eq!(unacked.find(MessageId(101), false), Some(1));
+        assert_eq!(unacked.take(1, false), Ok(Taken { tag: 1, at: None }));
+        assert_eq!(unacked.find(MessageId(101), false), None);
     }
 }
