@@ -57,6 +57,10 @@ impl World {
     /// The broker has a disk without faults from here on.
     pub(crate) fn heal(&mut self) {
         self.lift_full();
+        if self.sync_may_fail {
+            // One that failed has to be noticed as a fault still, which may take until the next batch lands.
+            self.rest();
+        }
         self.planned = None;
         self.sync_may_fail = false;
         self.disk.lose_power_at(u64::MAX);

@@ -1,5 +1,5 @@
 //! A whole broker in one thread, made of a seed: virtual time, a disk that loses power, a network that cuts connections,
-//! clients that do everything clients do. The engine, the core, the journal and the AMQP session are the real ones.
+//! clients that do everything clients do. The engine, the core, the journal and the sessions of the protocols are the real ones.
 //!
 //! ```text
 //! scenario ── steps ──▶ world ──▶ actors ─ requests ─▶ network ─▶ Driver (engine) ─▶ journal ─▶ plants ─▶ SimDisk

@@ -458,13 +458,14 @@ impl World {
             // Whatever lingers is due.
             self.now = self.now.after_ms(self.options.linger_ms + 1);
             self.turn();
-            let worked = [self.land(), self.keep()].contains(&true);
+            let (landed, kept) = (self.land(), self.keep());
             if self.life != life || self.failure.is_some() || self.full {
                 return false;
             }
             let Some(driver) = &self.driver else { return false };
             let quiet = driver.timeout_ms(self.now).is_none_or(|ms| ms > self.options.linger_ms);
-            if !worked && (quiet || round > TIMERS_ONLY) {
+            let timers_only = round > TIMERS_ONLY && self.aloft.is_none();
+            if !kept && (quiet && !landed || timers_only) {
                 return driver.health() == Health::Running;
             }
         }

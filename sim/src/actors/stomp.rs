@@ -205,9 +205,18 @@ impl Client {
     }
 
     fn settle(&mut self, dice: &mut Dice, world: &mut World<'_>, out: &mut BytesMut) {
-        let meant = self.held.remove(dice.index(self.held.len()));
+        let mut meant = self.held.remove(dice.index(self.held.len()));
+        let cumulative = self.subscriptions.get(&meant.subscription) == Some(&Mode::Cumulative);
+        if cumulative {
+            // Before 1.2 a message that came again has the same id: the first one is meant.
+            let same = |held: &Held| held.id == meant.id && held.subscription == meant.subscription;
+            let first = self.held.iter_mut().filter(|held| same(held)).min_by_key(|held| held.arrival);
+            if let Some(first) = first.filter(|first| first.arrival < meant.arrival) {
+                std::mem::swap(first, &mut meant);
+            }
+        }
         let mut settled = vec![meant.clone()];
-        if self.subscriptions.get(&meant.subscription) == Some(&Mode::Cumulative) {
+        if cumulative {
             let before =
                 |held: &Held| held.subscription == meant.subscription && held.arrival < meant.arrival;
             settled.extend(self.held.extract_if(.., |held| before(held)));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use baton_model::event::PublishOutcome;
 use baton_model::request::LeaseMode;
-use baton_model::{DeliveryRef, Event, Outcome, Request, Token};
+use baton_model::{DeliveryRef, Event, Fence, Outcome, Request, Token};
 
 use super::{Checker, Copy, Ending, Modes, Receipts, deliveries};
 use crate::fact::{Fact, Key, serial};
@@ -23,7 +23,8 @@ struct Riding {
 
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    gone: BTreeSet<Copy>,
+    /// What was completed, and with which fence; 0: as it was delivered.
+    gone: BTreeMap<Copy, Fence>,
     asked: BTreeMap<(Key, Token), Vec<DeliveryRef>>,
     /// Completions in transactions that have no answer of their own.
     groups: BTreeMap<(Key, Token), Vec<DeliveryRef>>,
@@ -95,14 +96,14 @@ impl Settled {
             Event::Settled { token, stale } => {
                 let done = self.asked.remove(&(to, *token)).unwrap_or_default();
                 let done = done.into_iter().filter(|delivery| !stale.contains(delivery));
-                self.gone.extend(done.filter_map(|delivery| self.receipts.copy(&delivery)));
+                self.complete(done);
             }
             Event::Reply { token, result } => {
                 let done = self.groups.remove(&(to, *token)).unwrap_or_default();
-                let done = done.into_iter().filter(|_| result.is_ok());
                 let doubtful = self.riding.get(&to).map(|riding| &riding.doubtful);
                 let sure = |delivery: &DeliveryRef| !doubtful.is_some_and(|all| all.contains(delivery));
-                self.gone.extend(done.filter(sure).filter_map(|delivery| self.receipts.copy(&delivery)));
+                let done: Vec<_> = done.into_iter().filter(|one| result.is_ok() && sure(one)).collect();
+                self.complete(done);
             }
             Event::LeaseEnded { delivery, .. } => {
                 self.linked.remove(delivery);
@@ -112,10 +113,19 @@ impl Settled {
                 let Some(riding) = self.riding.get_mut(&to) else { return };
                 let Some(count) = riding.publishes.remove(token) else { return };
                 let before = riding.completed.get(..count).unwrap_or_default();
-                let done = before.iter().filter(|delivery| !riding.doubtful.contains(delivery));
-                self.gone.extend(done.filter_map(|delivery| self.receipts.copy(delivery)));
+                let sure = |delivery: &&DeliveryRef| !riding.doubtful.contains(delivery);
+                let done: Vec<_> = before.iter().filter(sure).copied().collect();
+                self.complete(done);
             }
             _ => {}
+        }
+    }
+
+    fn complete(&mut self, done: impl IntoIterator<Item = DeliveryRef>) {
+        for delivery in done {
+            if let Some(copy) = self.receipts.copy(&delivery) {
+                self.gone.insert(copy, delivery.fence);
+            }
         }
     }
 
@@ -124,12 +134,13 @@ impl Settled {
         for delivery in deliveries(event) {
             let Some(serial) = serial(&delivery.message) else { continue };
             let copy = (delivery.at.queue, delivery.at.seq, serial);
-            if self.gone.contains(&copy) {
+            // One that was granted before may leave behind the answer, on a connection that had to wait for something else.
+            if self.gone.get(&copy).is_some_and(|fence| fence.0 == 0 || *fence < delivery.at.fence) {
                 return Err(format!("{copy:?} was completed, and is delivered again: {:?}", delivery.at));
             }
             match mode {
                 Some(LeaseMode::Settled) => {
-                    self.gone.insert(copy);
+                    self.gone.insert(copy, Fence(0));
                 }
                 Some(LeaseMode::Linked) if !self.ending.has(to, delivery.link) => {
                     self.linked.insert(delivery.at, to);
@@ -167,7 +178,7 @@ impl Checker for Settled {
                 for queue in *queues {
                     for found in &queue.messages {
                         let copy = serial(&found.message).map(|serial| (queue.info.id, found.seq, serial));
-                        if copy.is_some_and(|copy| self.gone.contains(&copy)) {
+                        if copy.is_some_and(|copy| self.gone.contains_key(&copy)) {
                             return Err(format!(
                                 "{copy:?} was completed, and is in {} again",
                                 queue.info.name
