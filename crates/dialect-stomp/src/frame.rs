@@ -193,6 +193,25 @@ impl FrameDecoder {
         Ok(Decoded::Frame { frame, used: blank + head + body + 1 })
     }
 
+    /// Length of the unfinished frame at the front, bytes, if its head says it.
+    #[must_use]
+    pub fn frame_bytes(&self) -> Option<usize> {
+        match self.found {
+            Found::Sized { head, body } => Some(head + body + 1),
+            _ => None,
+        }
+    }
+
+    /// Reads command and headers once more, of a frame that [`decode`](Self::decode) has found, from a copy of all that is in front of
+    /// its body.
+    ///
+    /// # Errors
+    /// None that `decode` did not find.
+    pub fn head<'a>(&self, bytes: &'a [u8]) -> Result<(Command, Headers<'a>), WireError> {
+        let blank = bytes.iter().position(|byte| !matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
+        parse_head(bytes.get(blank..).unwrap_or_default(), self.version)
+    }
+
     fn content_length(&self, length: &[u8]) -> Result<usize, WireError> {
         let length = length.trim_ascii();
         if length.is_empty() || !length.iter().all(u8::is_ascii_digit) {

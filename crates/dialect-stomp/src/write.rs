@@ -62,12 +62,24 @@ impl<'a> FrameWriter<'a> {
     }
 
     /// Ends the frame with a body, whose length is told.
-    pub fn body(&mut self, body: &[u8]) {
-        self.number("content-length", body.len() as u64);
-        self.out.reserve(body.len() + 3);
+    pub fn body(self, body: &[u8]) {
+        let Self { out, .. } = self.head_of(body.len());
+        out.reserve(body.len() + 2);
+        out.put_slice(body);
+        out.put_slice(b"\0\n");
+    }
+
+    /// As [`body`](Self::body), for a body that stands elsewhere: `attach` hears behind how many bytes it belongs.
+    pub fn body_around(self, body_bytes: usize, attach: impl FnOnce(usize)) {
+        let Self { out, .. } = self.head_of(body_bytes);
+        attach(out.len());
+        out.put_slice(b"\0\n");
+    }
+
+    fn head_of(mut self, body_bytes: usize) -> Self {
+        self.number("content-length", body_bytes as u64);
         self.out.put_u8(b'\n');
-        self.out.put_slice(body);
-        self.out.put_slice(b"\0\n");
+        self
     }
 }
 
@@ -96,7 +108,8 @@ mod tests {
     fn a_frame_is_written_as_the_version_wants_it() {
         let mut out = BytesMut::new();
         let mut writer = FrameWriter::new(&mut out, Version::V12, "MESSAGE");
-        writer.header(b"a:b", b"c\nd").number("n", 1_203).body(b"x\0y");
+        writer.header(b"a:b", b"c\nd").number("n", 1_203);
+        writer.body(b"x\0y");
         assert_eq!(&out[..], b"MESSAGE\na\\cb:c\\nd\nn:1203\ncontent-length:3\n\nx\0y\0\n");
     }
 

@@ -14,6 +14,7 @@
 //! No queue logic, no dialect's own types, and no knowledge of the engine's inside is here.
 
 pub mod http;
+pub mod large;
 pub mod names;
 pub mod selector;
 pub mod settling;
@@ -31,6 +32,13 @@ pub trait Session: Send {
     /// Bytes came. Takes whole frames off the front of `input` and leaves an unfinished rest there.
     /// `input` is never larger than one frame's limit plus one read; a session that waits for more than it allows must close.
     fn receive(&mut self, now: Time, input: &mut BytesMut, out: &mut Output);
+
+    /// How many bytes must be at the front of the input before the session can do anything with it, where it knows: the length of
+    /// a large frame that has begun. The driver then gathers them in a buffer of just that size, in which the frame can
+    /// become a message without being copied ([`large`]). 0: not known.
+    fn awaited_bytes(&self) -> usize {
+        0
+    }
 
     /// The engine says something.
     fn event(&mut self, now: Time, event: Event, out: &mut Output);
@@ -98,7 +106,7 @@ pub struct SessionContext {
     pub encrypted: bool,
     /// A number nobody can guess, different for every connection; names that must not be guessed are made of it.
     pub entropy: u64,
-    /// Largest message (envelope and body) accepted, bytes.
+    /// Largest body of a message accepted, bytes. What else a message has is bounded by its dialect's own limits.
     pub message_bytes_max: u64,
     /// The product's version, for greetings.
     pub version: &'static str,

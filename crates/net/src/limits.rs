@@ -13,6 +13,10 @@ pub const READ_BYTES_MIN: usize = 4 * 1024;
 /// second-level cache before the session has seen it.
 pub const READ_BYTES_MAX: usize = 256 * 1024;
 
+/// The buffer of a large frame is at most so many times as large as what of it has come: a peer cannot make us take memory by
+/// announcing a length alone.
+pub const LARGE_RESERVE_FACTOR: usize = 8;
+
 /// So many small reads in a row halve the buffer.
 pub const SMALL_READS_MAX: u32 = 16;
 

@@ -83,17 +83,11 @@ impl AmqpSession {
         Ok(())
     }
 
-    /// Envelope and body in one buffer of their exact size.
+    /// Envelope and body in one buffer of their exact size. The assembler has seen to the body's, the frame's limit to the headers'.
     fn message(&mut self, source: &Source<'_, '_>, content: Content) -> Result<Message, Failure> {
         self.scratch.clear();
         write_envelope(&mut self.scratch, source)?;
         let envelope_bytes = u32::try_from(self.scratch.len()).unwrap_or(u32::MAX);
-        let size = self.scratch.len() + content.body.len();
-        if size as u64 > self.context.message_bytes_max {
-            let max = self.context.message_bytes_max;
-            let text = format!("message size {size} is larger than configured max size {max}");
-            return Err(Failure::precondition(text));
-        }
         Ok(Message::new(content.into_message_content(&self.scratch), envelope_bytes))
     }
 

@@ -9,7 +9,7 @@ use baton_model::filter::Filter;
 use baton_model::request::{InspectOp, MessageState};
 use baton_model::{Bytes, ConsumerId, Name, Refusal, Reply, Request, Seq, Token};
 
-use super::deliver::{put_message, put_message_id};
+use super::deliver::{put_body, put_message, put_message_id};
 use super::destination::put_address;
 use super::failure::Failure;
 use super::steps::{Op, Receipt};
@@ -104,6 +104,6 @@ impl StompSession {
         }
         put_message_id(&mut writer, browsed.id);
         put_message(&mut writer, &browsed.message, browsed.overlay.as_deref());
-        writer.body(browsed.message.body_slice());
+        put_body(writer, &browsed.message, &mut out.attached);
     }
 }

@@ -1,6 +1,6 @@
 //! Messages out: from the envelope to the frame in one pass. What each field is called is in `docs/features/stomp.md`.
 
-use baton_dialect::Output;
+use baton_dialect::{ATTACHED_BYTES_MIN, Attached, Output};
 use baton_model::event::{Death, DeathReason, Delivery};
 use baton_model::{ConsumerId, Field, Message, MessageId, Overlay, Tag, ValueRef};
 use bytes::{BufMut, BytesMut};
@@ -25,8 +25,9 @@ impl StompSession {
         } else {
             Some(subscription.unacked.push(delivery.at, delivery.id))
         };
-        let body = delivery.message.body_slice();
-        out.wire.reserve(body.len() + OVERHEAD_BYTES);
+        let body_bytes = delivery.message.body_slice().len();
+        let copied = if body_bytes < ATTACHED_BYTES_MIN { body_bytes } else { 0 };
+        out.wire.reserve(copied + OVERHEAD_BYTES);
         let mut writer = FrameWriter::new(&mut out.wire, self.version, "MESSAGE");
         if subscription.named {
             writer.raw("subscription", &subscription.id);
@@ -41,8 +42,18 @@ impl StompSession {
             writer.raw("redelivered", b"true");
         }
         put_message(&mut writer, &delivery.message, delivery.overlay.as_deref());
-        writer.body(body);
+        put_body(writer, &delivery.message, &mut out.attached);
     }
+}
+
+/// Ends the frame with the message's body, which is not copied if it is large.
+pub(super) fn put_body(writer: FrameWriter<'_>, message: &Message, attached: &mut Vec<Attached>) {
+    let body = message.body_slice();
+    if body.len() < ATTACHED_BYTES_MIN {
+        return writer.body(body);
+    }
+    let bytes = message.body();
+    writer.body_around(body.len(), |behind| attached.push(Attached { behind, bytes }));
 }
 
 pub(super) fn put_message_id(writer: &mut FrameWriter<'_>, id: MessageId) {

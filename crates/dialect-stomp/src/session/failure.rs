@@ -40,7 +40,11 @@ impl Failure {
 
 impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
-        Self::new("malformed frame", error.to_string())
+        let message = match error {
+            WireError::BodyTooLarge { .. } => word(RefusalCode::MessageTooLarge),
+            _ => "malformed frame",
+        };
+        Self::new(message, error.to_string())
     }
 }
 

@@ -30,6 +30,7 @@ mod unacked;
 
 use std::collections::BTreeMap;
 
+use baton_dialect::large::{LARGE_BYTES_MIN, LargeBody};
 use baton_dialect::names::SecretNames;
 use baton_dialect::settling::Settling;
 use baton_dialect::{Output, Session, SessionContext};
@@ -90,6 +91,18 @@ pub struct StompSession {
     names: SecretNames,
     /// Where envelopes are written before their size is known.
     scratch: Vec<u8>,
+    /// The body of the frame that is being worked on, if it is large: the frame itself then has none.
+    large: Option<LargeBody>,
+}
+
+/// What became of the bytes at the front.
+enum Next {
+    /// A frame of so many.
+    Used(usize),
+    /// There is no whole frame; so many are done with.
+    Incomplete { blank: usize },
+    /// A frame whose body is not to be copied.
+    Large { bytes: usize, body_at: usize },
 }
 
 impl StompSession {
@@ -120,6 +133,7 @@ impl StompSession {
             resends: 0,
             names,
             scratch: Vec::new(),
+            large: None,
         }
     }
 
@@ -132,27 +146,60 @@ impl StompSession {
     fn take_frames(&mut self, now: Time, input: &mut BytesMut, out: &mut Output) {
         let mut used = 0;
         while matches!(self.phase, Phase::Stranger | Phase::Running) {
-            let decoded = match self.decoder.decode(input.get(used..).unwrap_or_default()) {
-                Ok(decoded) => decoded,
-                Err(error) => {
-                    self.fail(Failure::from(error), None, out);
-                    break;
-                }
-            };
-            match decoded {
-                Decoded::Incomplete { used: blank } => {
+            match self.take_frame(now, input.get(used..).unwrap_or_default(), out) {
+                Next::Used(bytes) => used += bytes,
+                Next::Incomplete { blank } => {
                     used += blank;
                     break;
                 }
-                Decoded::Frame { frame, used: bytes } => {
-                    self.frame(now, &frame, out);
-                    used += bytes;
+                Next::Large { bytes, body_at } => {
+                    input.advance(std::mem::take(&mut used));
+                    let mut whole = input.split_to(bytes.min(input.len()));
+                    if input.is_empty() {
+                        // Nothing of the buffer stays with the connection.
+                        *input = BytesMut::new();
+                    }
+                    whole.truncate(bytes.saturating_sub(1));
+                    self.large_frame(now, whole, body_at, out);
                 }
             }
         }
         input.advance(used.min(input.len()));
         if self.is_over() {
             input.clear();
+        }
+    }
+
+    /// Does what the frame at the front asks for, unless it is not whole or large.
+    fn take_frame(&mut self, now: Time, bytes: &[u8], out: &mut Output) -> Next {
+        match self.decoder.decode(bytes) {
+            Ok(Decoded::Incomplete { used }) => Next::Incomplete { blank: used },
+            Ok(Decoded::Frame { frame: Frame { command: Command::Send, body, .. }, used })
+                if body.len() >= LARGE_BYTES_MIN =>
+            {
+                Next::Large { bytes: used, body_at: used.saturating_sub(body.len() + 1) }
+            }
+            Ok(Decoded::Frame { frame, used }) => {
+                self.frame(now, &frame, out);
+                Next::Used(used)
+            }
+            Err(error) => {
+                self.fail(Failure::from(error), None, out);
+                Next::Incomplete { blank: 0 }
+            }
+        }
+    }
+
+    /// A SEND that becomes a message where it lies: only its head is copied.
+    fn large_frame(&mut self, now: Time, whole: BytesMut, body_at: usize, out: &mut Output) {
+        let head = whole.get(..body_at).unwrap_or_default().to_vec();
+        match self.decoder.head(&head) {
+            Ok((command, headers)) => {
+                self.large = Some(LargeBody::new(whole, body_at));
+                self.frame(now, &Frame { command, headers, body: &[] }, out);
+                self.large = None;
+            }
+            Err(error) => self.fail(Failure::from(error), None, out),
         }
     }
 
@@ -247,6 +294,10 @@ impl Session for StompSession {
         self.settling.flush(out);
     }
 
+    fn awaited_bytes(&self) -> usize {
+        self.decoder.frame_bytes().unwrap_or_default()
+    }
+
     fn event(&mut self, now: Time, event: Event, out: &mut Output) {
         self.on_event(now, event, out);
         self.settling.flush(out);
@@ -262,7 +313,7 @@ impl Session for StompSession {
 
     fn flush(&mut self, now: Time, out: &mut Output) {
         self.replenish(out);
-        if !out.wire.is_empty() {
+        if !out.wire.is_empty() || !out.attached.is_empty() {
             self.timers.sent(now);
         }
     }

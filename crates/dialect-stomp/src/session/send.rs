@@ -69,7 +69,8 @@ impl StompSession {
             (&route.exchange, &route.key),
             reply_to.as_deref().map(str::as_bytes),
         )?;
-        let message = self.message(frame.body)?;
+        let message = self.message(frame.body);
+        let body_bytes = message.body_slice().len() as u64;
         let receipt = sent.receipt.map(Receipt::from_slice);
         let confirm = receipt.is_some() && sent.transaction.is_none();
         let token = if confirm { self.steps.ask(receipt.clone(), Op::Nothing) } else { UNCONFIRMED };
@@ -89,7 +90,7 @@ impl StompSession {
             message,
         }));
         if let Some(transaction) = sent.transaction {
-            self.plan_publish(transaction, request, frame.body.len() as u64)?;
+            self.plan_publish(transaction, request, body_bytes)?;
             self.finish(receipt, out);
             return Ok(());
         }
@@ -169,23 +170,16 @@ impl StompSession {
         Ok(())
     }
 
-    /// Envelope and body in one buffer of their exact size.
-    fn message(&self, body: &[u8]) -> Result<Message, Failure> {
-        let envelope_bytes = u32::try_from(self.scratch.len()).unwrap_or(u32::MAX);
-        let size = self.scratch.len() + body.len();
-        let max = self.context.message_bytes_max;
-        if size as u64 > max {
-            return Err(Failure::new(
-                "resource_error",
-                format!(
-                    "the message has {size} bytes with its headers, the largest allowed has {max}; raise limits.message_bytes_max"
-                ),
-            ));
+    /// Envelope and body in one buffer of their exact size. The decoder has seen to the body's.
+    fn message(&mut self, body: &[u8]) -> Message {
+        if let Some(large) = self.large.take() {
+            return large.into_message(&self.scratch);
         }
-        let mut buf = Vec::with_capacity(size);
+        let envelope_bytes = u32::try_from(self.scratch.len()).unwrap_or(u32::MAX);
+        let mut buf = Vec::with_capacity(self.scratch.len() + body.len());
         buf.extend_from_slice(&self.scratch);
         buf.extend_from_slice(body);
-        Ok(Message::new(buf.into(), envelope_bytes))
+        Message::new(buf.into(), envelope_bytes)
     }
 
     fn check_user(&self, sent: &Sent<'_>) -> Result<(), Failure> {

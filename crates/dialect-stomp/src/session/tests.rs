@@ -431,6 +431,76 @@ fn replies_come_by_themselves() {
     assert!(peer.deliver(subscribe.consumer.0, 1).contains("subscription:/temp-queue/r\n"));
 }
 
+/// The largest that the peer may send, which is also large enough not to be copied.
+fn large() -> Vec<u8> {
+    vec![b'L'; 1 << 20]
+}
+
+#[test]
+fn a_large_body_becomes_a_message_where_it_lies_and_is_not_copied_when_it_leaves() {
+    for (transaction, closing) in [("", ""), ("transaction:t\n", "COMMIT\ntransaction:t\n\n\0")] {
+        let mut peer = Peer::open("1.2");
+        peer.send("BEGIN\ntransaction:t\n\n\0");
+        let head = format!("SEND\ndestination:/amq/queue/a\n{transaction}content-length:1048576\n\n");
+        let frame = [head.as_bytes(), &large(), b"\0"].concat();
+        let mut out = Output::default();
+        let mut input = BytesMut::from(&frame[..1_000]);
+        peer.session.receive(peer.now, &mut input, &mut out);
+        assert_eq!((input.len(), peer.session.awaited_bytes()), (1_000, frame.len()));
+        let mut whole = BytesMut::with_capacity(frame.len());
+        whole.extend_from_slice(&frame);
+        let body_at = whole[head.len()..].as_ptr();
+        peer.session.receive(peer.now, &mut whole, &mut out);
+        assert!(whole.is_empty() && whole.capacity() == 0 && peer.session.awaited_bytes() == 0);
+        peer.take(out);
+        peer.send(closing);
+        let message = match peer.next() {
+            Request::Group { requests, .. } => match requests.into_iter().next() {
+                Some(Request::Publish(publish)) => publish.message,
+                other => panic!("{other:?}"),
+            },
+            Request::Publish(publish) => publish.message,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(message.body_slice(), large());
+        assert_eq!(message.body_slice().as_ptr(), body_at, "it was not moved");
+        assert_eq!(message.envelope().str(Tag::Key), Some("a"));
+
+        let mut out = Output::default();
+        super::deliver::put_body(
+            crate::write::FrameWriter::new(&mut out.wire, crate::version::Version::V12, "MESSAGE"),
+            &message,
+            &mut out.attached,
+        );
+        let at = "MESSAGE\ncontent-length:1048576\n\n";
+        assert_eq!(&out.wire[..], format!("{at}\0\n").as_bytes());
+        assert_eq!((out.attached[0].behind, out.attached[0].bytes.as_ptr()), (at.len(), body_at));
+    }
+}
+
+#[test]
+fn frames_around_a_large_one_are_taken_in_their_order() {
+    let mut peer = Peer::open("1.2");
+    let send = |body: &[u8]| {
+        let head = format!("\nSEND\ndestination:/amq/queue/a\ncontent-length:{}\n\n", body.len());
+        [head.as_bytes(), body, b"\0"].concat()
+    };
+    let all = [send(b"one"), send(&large()), send(b"three")].concat();
+    peer.send(std::str::from_utf8(&all).unwrap());
+    for body in [&b"one"[..], &large(), b"three"] {
+        assert_eq!(peer.publish().message.body_slice(), body);
+    }
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_as_soon_as_it_is_announced() {
+    let mut peer = Peer::open("1.2");
+    let error = peer.send("SEND\ndestination:/amq/queue/a\ncontent-length:1048577\n\n");
+    assert!(error.starts_with("ERROR\nmessage:resource_error\n"), "{error}");
+    assert!(error.contains("larger than 1048576 bytes") && error.contains("limits.message_bytes_max"));
+    assert!(peer.closed && peer.requests.is_empty());
+}
+
 #[test]
 fn heartbeats_are_sent_and_missed() {
     let mut peer = Peer::new();

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use baton_access::Grant;
+use baton_dialect::large::LARGE_BYTES_MIN;
 use baton_model::Refusal;
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -14,8 +15,8 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use crate::limits::{
-    BACKLOG_BYTES_MAX, READ_AHEAD_BYTES_MAX, READ_BYTES_MAX, READ_BYTES_MIN, SMALL_READS_MAX,
-    WRITE_BUFFER_KEPT_BYTES,
+    BACKLOG_BYTES_MAX, LARGE_RESERVE_FACTOR, READ_AHEAD_BYTES_MAX, READ_BYTES_MAX, READ_BYTES_MIN,
+    SMALL_READS_MAX, WRITE_BUFFER_KEPT_BYTES,
 };
 
 use super::burst::Connection;
@@ -66,6 +67,25 @@ impl ReadSize {
             self.small = 0;
         }
     }
+}
+
+/// Makes room for more of a frame of `whole` bytes, of which `input` is the beginning. In few steps, since each is a copy; never
+/// far beyond what has really come, since a peer can announce anything; and not beyond the whole, so that the frame fills its buffer.
+fn make_room_for(whole: usize, want: usize, input: &mut BytesMut) {
+    let have = input.len();
+    if input.capacity() > have {
+        return;
+    }
+    let least = have.saturating_add(want).min(whole);
+    let room = match least.saturating_mul(LARGE_RESERVE_FACTOR) {
+        all if all >= whole => whole,
+        // The last step starts from a small part: a large frame is not held twice while its buffer grows.
+        part => part.min(whole / LARGE_RESERVE_FACTOR).max(least),
+    };
+    // `BytesMut::reserve` would double it.
+    let mut larger = BytesMut::with_capacity(room);
+    larger.extend_from_slice(input);
+    *input = larger;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -126,7 +146,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.input.is_empty() && self.input.capacity() > 4 * want {
             self.input = BytesMut::new();
         }
-        self.input.reserve(want);
+        match self.session.awaited_bytes() {
+            whole if whole >= LARGE_BYTES_MIN && whole > self.input.len() => {
+                make_room_for(whole, want, &mut self.input);
+            }
+            _ => self.input.reserve(want),
+        }
         let mut room = (&mut self.input).limit(want);
         let read = ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))?;
         self.read_size.learn(read);
@@ -187,6 +212,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_buffer_of_a_large_frame_grows_in_few_steps_to_just_its_size() {
+        let (whole, want) = (127 << 20, 256 << 10);
+        let mut input = BytesMut::from(&b"the beginning"[..]);
+        let (mut steps, mut copied) = (0, 0);
+        while input.len() < whole {
+            make_room_for(whole, want, &mut input);
+            assert!(input.capacity() <= whole && input.capacity() > input.len());
+            assert!(
+                input.capacity() == whole || input.capacity() <= LARGE_RESERVE_FACTOR * (input.len() + want)
+            );
+            steps += 1;
+            copied = input.len();
+            input.resize(input.capacity(), 7);
+        }
+        assert!(steps <= 5 && copied <= whole / LARGE_RESERVE_FACTOR, "{steps} {copied}");
+        assert!(input.starts_with(b"the beginning\x07"));
+    }
 
     #[test]
     fn reads_grow_with_the_flow_and_shrink_when_it_ebbs() {
