@@ -8,7 +8,7 @@ Needs what conformance/python/requirements.txt names. Prints the table of docs/b
 import os
 import socket
 import sys
-import time
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance" / "python"))
@@ -33,6 +33,9 @@ class Amqp:
         self.channel.confirm_delivery()
         self.channel.basic_publish("", "large", BODY, pika.BasicProperties(delivery_mode=2))
 
+    def close(self):
+        self.connection.close()
+
     def take(self):
         return self.channel.basic_get("large", auto_ack=True)[2]
 
@@ -46,6 +49,9 @@ class Stomp:
         self.rest = b""
         self.write(b"CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0")
         assert self.head().startswith(b"CONNECTED")
+
+    def close(self):
+        self.socket.close()
 
     def write(self, *parts):
         for part in parts:
@@ -98,6 +104,9 @@ class Redis:
         host, port = broker.redis_listen.rsplit(":", 1)
         self.client = redis.Redis(host=host, port=int(port), socket_timeout=60)
 
+    def close(self):
+        self.client.close()
+
     def put(self):
         assert self.client.lpush("large", BODY) == 1
 
@@ -114,16 +123,18 @@ def measured(protocol):
     broker = servers.BatonServer(os.environ["BATON_BIN"]).start()
     try:
         peaks = [peak_mib(broker)]
-        protocol(broker).put()
+        with closing(protocol(broker)) as client:
+            client.put()
         peaks.append(peak_mib(broker))
-        assert protocol(broker).take() == BODY
+        with closing(protocol(broker)) as client:
+            assert client.take() == BODY
         peaks.append(peak_mib(broker))
-        again = protocol(broker)
-        again.put()
-        time.sleep(1)
+        with closing(protocol(broker)) as client:
+            client.put()
         broker.kill_and_restart()
         peaks.append(peak_mib(broker))
-        assert protocol(broker).take() == BODY
+        with closing(protocol(broker)) as client:
+            assert client.take() == BODY
         peaks.append(peak_mib(broker))
         return peaks
     finally:

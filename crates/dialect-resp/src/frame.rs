@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use crate::limits::{ARGUMENTS_MAX, LINE_BYTES_MAX};
+use crate::limits::{ARGUMENTS_MAX, COMMAND_BYTES_SPARE, LINE_BYTES_MAX};
 
 /// One command's arguments, its name first.
 pub type Arguments<'a> = SmallVec<[&'a [u8]; 8]>;
@@ -19,7 +19,7 @@ pub enum Parsed<'a> {
     Wrong(&'static str),
 }
 
-/// Reads the command at the front. `bytes_max`: the largest command accepted.
+/// Reads the command at the front. `bytes_max`: the largest bulk string accepted; all of a command together has little more.
 #[must_use]
 pub fn parse(input: &[u8], bytes_max: usize) -> Parsed<'_> {
     match input.first() {
@@ -55,7 +55,7 @@ fn array(input: &[u8], bytes_max: usize) -> Parsed<'_> {
             return Parsed::Wrong("invalid bulk length");
         };
         let end = start + length;
-        if end > bytes_max {
+        if end > bytes_max.saturating_add(COMMAND_BYTES_SPARE) {
             return Parsed::Wrong("the command is too large");
         }
         match (input.get(start..end), input.get(end..end + 2)) {
@@ -133,12 +133,22 @@ mod tests {
     }
 
     #[test]
+    fn a_bulk_string_may_have_just_the_maximum_and_a_command_little_more() {
+        let largest = format!("*2\r\n$5\r\nLPUSH\r\n$100\r\n{}\r\n", "x".repeat(100));
+        assert!(
+            matches!(parse(largest.as_bytes(), 100), Parsed::Command(_, length) if length == largest.len())
+        );
+        let many = format!("*9\r\n{}", format!("$65536\r\n{}\r\n", "x".repeat(65536)).repeat(9));
+        assert_eq!(parse(many.as_bytes(), 65536), Parsed::Wrong("the command is too large"));
+    }
+
+    #[test]
     fn what_is_no_command_is_refused() {
         for wrong in [
             "*x\r\n",
             "*1\r\n+OK\r\n",
             "*1\r\n$-1\r\n",
-            "*1\r\n$9999\r\n",
+            "*1\r\n$101\r\n",
             "*9999999\r\n",
             "*1\r\n$1\r\nabc\r\n",
             "*1\rx",

@@ -6,6 +6,10 @@ pub const ARGUMENTS_MAX: usize = 1024 * 1024;
 /// Longest inline command and longest header line, bytes, as in Redis. More is a protocol error.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
+/// What all of a command may have in bytes beyond the largest bulk string: its name, keys and lengths. More is a protocol error. Several large
+/// elements are for several commands. Stays below what the driver lets a session leave unread.
+pub const COMMAND_BYTES_SPARE: usize = 512 * 1024;
+
 /// Bytes of commands kept while a connection waits for elements or a login. More closes the connection: a client that waits
 /// seldom sends, and its next commands are few.
 pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,6 +1,8 @@
 //! Answers into bytes, in the version of the protocol that the client asked for. What RESP2 has no type for is written as what
 //! Redis makes of it there.
 
+use baton_dialect::{ATTACHED_BYTES_MIN, Attached, Output};
+use baton_model::Message;
 use bytes::{BufMut, BytesMut};
 
 /// Which types there are.
@@ -18,8 +20,39 @@ pub enum Protocol {
 pub struct Writer<'a> {
     /// The buffer.
     pub out: &'a mut BytesMut,
+    /// Large pieces between its bytes.
+    pub attached: &'a mut Vec<Attached>,
     /// The version.
     pub protocol: Protocol,
+}
+
+/// An answer that waits for earlier ones.
+#[derive(Debug, Default)]
+pub struct Written {
+    bytes: BytesMut,
+    attached: Vec<Attached>,
+}
+
+impl Written {
+    /// Writes behind what is there.
+    pub fn writer(&mut self, protocol: Protocol) -> Writer<'_> {
+        Writer { out: &mut self.bytes, attached: &mut self.attached, protocol }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// Writes to a connection.
+    pub fn new(out: &'a mut Output, protocol: Protocol) -> Self {
+        Self { out: &mut out.wire, attached: &mut out.attached, protocol }
+    }
+
+    /// What was written before.
+    pub fn written(&mut self, written: Written) {
+        let before = self.out.len();
+        self.out.extend_from_slice(&written.bytes);
+        let moved = |one: Attached| Attached { behind: before + one.behind, bytes: one.bytes };
+        self.attached.extend(written.attached.into_iter().map(moved));
+    }
 }
 
 impl Writer<'_> {
@@ -81,6 +114,17 @@ impl Writer<'_> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A message's body; a large one is not copied.
+    pub fn body(&mut self, message: &Message) {
+        let body = message.body_slice();
+        if body.len() < ATTACHED_BYTES_MIN {
+            return self.bulk(body);
+        }
+        self.length(b'$', body.len());
+        self.attached.push(Attached { behind: self.out.len(), bytes: message.body() });
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     /// Nothing, where bytes could be.
     pub fn null(&mut self) {
         self.out.extend_from_slice(if self.protocol == Protocol::Resp3 { b"_\r\n" } else { b"$-1\r\n" });
@@ -120,9 +164,27 @@ mod tests {
     use super::*;
 
     fn written(protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) -> String {
-        let mut out = BytesMut::new();
-        write(&mut Writer { out: &mut out, protocol });
+        let (mut out, mut attached) = (BytesMut::new(), Vec::new());
+        write(&mut Writer { out: &mut out, attached: &mut attached, protocol });
         String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_large_body_is_attached() {
+        let body = vec![b'x'; ATTACHED_BYTES_MIN];
+        for (bytes, attaches) in [(body.len() - 1, false), (body.len(), true)] {
+            let message = Message::new(body[..bytes].to_vec().into(), 0);
+            let (mut out, mut attached) = (BytesMut::from("+OK\r\n"), Vec::new());
+            Writer { out: &mut out, attached: &mut attached, protocol: Protocol::Resp2 }.body(&message);
+            let copied = if attaches { 0 } else { bytes };
+            let head = format!("+OK\r\n${bytes}\r\n");
+            assert_eq!(&out[..], format!("{head}{}\r\n", "x".repeat(copied)).as_bytes());
+            let places: Vec<_> = attached.iter().map(|one| (one.behind, one.bytes.as_ptr())).collect();
+            assert_eq!(
+                places,
+                attaches.then(|| (head.len(), message.body_slice().as_ptr())).into_iter().collect::<Vec<_>>()
+            );
+        }
     }
 
     #[test]

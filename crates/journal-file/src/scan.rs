@@ -56,7 +56,14 @@ impl<'a> SegmentScan<'a> {
             return Ok(self.window.get(skip..).unwrap_or_default());
         }
         let left = usize::try_from(self.file_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
-        self.window.resize(left.min(wanted.max(WINDOW_BYTES)), 0);
+        let window_bytes = left.min(wanted.max(WINDOW_BYTES));
+        if self.window.capacity() < window_bytes
+            || self.window.capacity() / 2 > window_bytes.max(WINDOW_BYTES)
+        {
+            // Made anew, not grown: a large batch's window is not held beside the one before it, nor longer than it is needed.
+            self.window = Vec::new();
+        }
+        self.window.resize(window_bytes, 0);
         let count = self.file.read_at(offset, &mut self.window).map_err(|e| unreadable(self.name, e))?;
         self.window.truncate(count);
         self.window_offset = offset;

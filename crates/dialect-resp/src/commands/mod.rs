@@ -5,6 +5,7 @@ mod keys;
 mod lists;
 mod shape;
 
+use baton_dialect::large::LargeBody;
 use baton_model::limits::NAME_BYTES_MAX;
 use baton_model::list::ListOp;
 use baton_model::{EnvelopeWriter, Message, Name, Tag, Time, ValueRef};
@@ -63,6 +64,35 @@ fn element(queue: &Name, value: &[u8]) -> Message {
     let envelope_bytes = envelope.len_bytes();
     content.extend_from_slice(value);
     Message::new(content.into(), envelope_bytes)
+}
+
+/// Whether the last argument of a command becomes the body of a message.
+#[must_use]
+pub fn ends_with_element(command: Command) -> bool {
+    matches!(
+        command,
+        Command::Lpush
+            | Command::Rpush
+            | Command::Lpushx
+            | Command::Rpushx
+            | Command::Lset
+            | Command::Linsert
+            | Command::Publish
+    )
+}
+
+/// Gives the last message of an operation its body, which lies where it was received; the message was made with an empty one.
+pub fn put_last_body(op: &mut ListOp, body: LargeBody) {
+    let message = match op {
+        ListOp::Push { messages, .. } => messages.last_mut(),
+        ListOp::Set { message, .. } | ListOp::Insert { message, .. } => Some(message),
+        ListOp::Send(publish) => Some(&mut publish.message),
+        _ => None,
+    };
+    if let Some(message) = message {
+        let envelope = message.content().slice(..message.envelope_bytes() as usize);
+        *message = body.into_message(&envelope);
+    }
 }
 
 /// A whole number.

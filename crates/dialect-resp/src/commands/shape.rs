@@ -62,10 +62,10 @@ impl Shape {
             Listed::Absent => self.absent(w),
             Listed::Done => w.simple("OK"),
             Listed::Count(count) => self.count(*count, w),
-            Listed::Element(message) => w.bulk(message.body_slice()),
+            Listed::Element(message) => w.body(message),
             Listed::Elements(all) => {
                 w.array(all.len());
-                all.iter().for_each(|message| w.bulk(message.body_slice()));
+                all.iter().for_each(|message| w.body(message));
             }
             Listed::Popped(popped) => {
                 if matches!(self, Self::KeyAndFirst | Self::KeyAndTaken) {
@@ -75,7 +75,7 @@ impl Shape {
                 if matches!(self, Self::Taken | Self::KeyAndTaken) {
                     w.array(popped.elements.len());
                 }
-                popped.elements.iter().for_each(|message| w.bulk(message.body_slice()));
+                popped.elements.iter().for_each(|message| w.body(message));
             }
             Listed::Indexes(all) => match (self, all.first()) {
                 (Self::FirstIndex, Some(index)) => w.count(*index),

@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 
 use baton_model::list::{Listed, Version};
 use baton_model::{Name, Refusal, Reply, Time, Token};
-use bytes::BytesMut;
 
 use super::{Phase, RespSession};
 use crate::commands::Shape;
-use crate::reply::{Protocol, Writer};
+use crate::reply::{Protocol, Writer, Written};
 use baton_dialect::Output;
 
 /// What is written when an answer comes.
@@ -38,7 +37,7 @@ pub(super) enum Expected {
 #[derive(Debug)]
 pub(super) enum Part {
     /// Known already.
-    Known(BytesMut),
+    Known(Written),
     /// The result of the next operation.
     List(Shape),
 }
@@ -46,7 +45,7 @@ pub(super) enum Part {
 #[derive(Debug)]
 enum Slot {
     Waits(Expected),
-    Known(BytesMut),
+    Known(Written),
 }
 
 /// The commands that are not answered yet. Tokens are consecutive, so that a slot is found by its token.
@@ -74,20 +73,15 @@ impl Answers {
     }
 
     /// An answer that is known.
-    pub(super) fn say(
-        &mut self,
-        wire: &mut BytesMut,
-        protocol: Protocol,
-        write: impl FnOnce(&mut Writer<'_>),
-    ) {
+    pub(super) fn say(&mut self, out: &mut Output, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) {
         if self.slots.is_empty() {
-            return write(&mut Writer { out: wire, protocol });
+            return write(&mut Writer::new(out, protocol));
         }
         if let Some(Slot::Known(known)) = self.slots.back_mut() {
-            return write(&mut Writer { out: known, protocol });
+            return write(&mut known.writer(protocol));
         }
-        let mut known = BytesMut::new();
-        write(&mut Writer { out: &mut known, protocol });
+        let mut known = Written::default();
+        write(&mut known.writer(protocol));
         self.slots.push_back(Slot::Known(known));
     }
 
@@ -95,7 +89,7 @@ impl Answers {
     fn take(&mut self, token: Token) -> Option<Expected> {
         let index = usize::try_from(token.0.checked_sub(self.first)?).ok()?;
         let slot = self.slots.get_mut(index)?;
-        match std::mem::replace(slot, Slot::Known(BytesMut::new())) {
+        match std::mem::replace(slot, Slot::Known(Written::default())) {
             Slot::Waits(expected) => Some(expected),
             known @ Slot::Known(_) => {
                 *slot = known;
@@ -108,16 +102,16 @@ impl Answers {
     fn put(
         &mut self,
         token: Token,
-        wire: &mut BytesMut,
+        out: &mut Output,
         protocol: Protocol,
         write: impl FnOnce(&mut Writer<'_>),
     ) {
         if token.0 == self.first {
-            write(&mut Writer { out: wire, protocol });
+            write(&mut Writer::new(out, protocol));
             self.slots.pop_front();
             self.first += 1;
-            while let Some(Slot::Known(known)) = self.slots.front() {
-                wire.extend_from_slice(known);
+            while let Some(Slot::Known(known)) = self.slots.front_mut() {
+                Writer::new(out, protocol).written(std::mem::take(known));
                 self.slots.pop_front();
                 self.first += 1;
             }
@@ -125,7 +119,7 @@ impl Answers {
         }
         let index = token.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         if let Some(Slot::Known(known)) = index.and_then(|index| self.slots.get_mut(index)) {
-            write(&mut Writer { out: known, protocol });
+            write(&mut known.writer(protocol));
         }
     }
 }
@@ -152,7 +146,7 @@ impl RespSession {
                 }
                 self.write(token, out, |_, w| shape.write(now, &listed, w));
             }
-            Expected::Transaction(parts) => self.executed(now, token, &parts, listed(result), out),
+            Expected::Transaction(parts) => self.executed(now, token, parts, listed(result), out),
             Expected::Login(greet) => self.logged_in(token, greet, result, out),
             Expected::Selected(before) => match result {
                 Ok(_) => self.write(token, out, |_, w| w.simple("OK")),
@@ -194,7 +188,7 @@ impl RespSession {
     ) {
         let protocol = self.protocol;
         let mut answers = std::mem::take(&mut self.answers);
-        answers.put(token, &mut out.wire, protocol, |w| write(self, w));
+        answers.put(token, out, protocol, |w| write(self, w));
         self.answers = answers;
     }
 }

@@ -16,14 +16,15 @@ mod pubsub;
 mod server;
 mod transaction;
 
+use baton_dialect::large::{LARGE_BYTES_MIN, LargeBody};
 use baton_dialect::{Output, Session, SessionContext};
 use baton_model::list::{ListOp, ListRequest};
 use baton_model::{Bytes, DeliveryRef, Event, LinkId, Name, Outcome, Reply, Request, Time, Token};
 use bytes::{Buf, BytesMut};
 
-use crate::commands::Shape;
+use crate::commands::{self, Shape, ends_with_element};
 use crate::frame::{Parsed, parse};
-use crate::limits::{BEHIND_BYTES_MAX, BEHIND_MAX, HELD_BYTES_MAX};
+use crate::limits::{BEHIND_BYTES_MAX, BEHIND_MAX, HELD_BYTES_MAX, LINE_BYTES_MAX};
 use crate::reply::{Protocol, Writer};
 use crate::table::Spec;
 use answers::{Answers, Expected};
@@ -31,6 +32,9 @@ use execute::lookup;
 
 /// The only link: leases of popped elements last as long as the connection.
 const LINK: LinkId = LinkId(0);
+
+/// What stands behind a bulk string.
+const LINE_END_BYTES: usize = 2;
 
 /// What can be configured.
 #[derive(Clone, Debug)]
@@ -101,6 +105,39 @@ enum Phase {
     Open,
 }
 
+/// What became of the command at the front.
+enum Next {
+    /// It is done; it had so many bytes.
+    Done(usize),
+    /// There is none, or it has to wait.
+    Not,
+    /// Its last argument is not to be copied.
+    Large(Large),
+}
+
+/// A command whose last argument becomes a message where it lies.
+struct Large {
+    spec: Option<&'static Spec>,
+    /// Its bytes, and those of the last argument.
+    length: usize,
+    body_bytes: usize,
+    /// Copies of the other arguments.
+    others: Vec<Vec<u8>>,
+}
+
+impl Large {
+    fn find(spec: Option<&'static Spec>, arguments: &[&[u8]], length: usize) -> Option<Self> {
+        let (last, others) = arguments.split_last()?;
+        let few = length.saturating_sub(last.len()) <= LINE_BYTES_MAX;
+        let fits =
+            last.len() >= LARGE_BYTES_MIN && few && spec.is_some_and(|spec| ends_with_element(spec.command));
+        fits.then(|| {
+            let others = others.iter().map(|argument| argument.to_vec()).collect();
+            Self { spec, length, body_bytes: last.len(), others }
+        })
+    }
+}
+
 impl RespSession {
     /// A session for a new connection.
     #[must_use]
@@ -129,39 +166,80 @@ impl RespSession {
 
     /// Does all whole commands of `input` until one holds back the others.
     fn work(&mut self, now: Time, input: &mut BytesMut, out: &mut Output) {
-        let bytes_max = usize::try_from(self.context.message_bytes_max).unwrap_or(usize::MAX);
         let mut done = 0;
         self.stuck = None;
         while self.holding.is_none() && !self.closing {
-            let rest = input.get(done..).unwrap_or_default();
-            if rest.is_empty() || rest.len() < self.need {
-                break;
-            }
-            self.need = 0;
-            match parse(rest, bytes_max) {
-                Parsed::Command(arguments, length) => {
-                    if let Some(name) = arguments.first() {
-                        let spec = lookup(name);
-                        self.stuck = self.waiting.and_then(|_| self.stuck_at(spec, length));
-                        if self.stuck.is_some() {
-                            break;
-                        }
-                        self.settle_leases(out);
-                        self.execute(now, spec, &arguments, out);
+            match self.work_one(now, input.get(done..).unwrap_or_default(), out) {
+                Next::Done(length) => done += length,
+                Next::Not => break,
+                Next::Large(large) => {
+                    input.advance(std::mem::take(&mut done));
+                    let whole = input.split_to(large.length.min(input.len()));
+                    if input.is_empty() {
+                        // Nothing of the buffer stays with the connection.
+                        *input = BytesMut::new();
                     }
-                    done += length;
-                }
-                Parsed::Incomplete(need) => {
-                    self.need = need;
-                    break;
-                }
-                Parsed::Wrong(why) => {
-                    self.say(out, |w| w.error(&format!("ERR Protocol error: {why}")));
-                    self.close(out);
+                    self.execute_large(now, &large, whole, out);
                 }
             }
         }
         input.advance(done.min(input.len()));
+    }
+
+    /// Does the command at the front, if it is whole and not large.
+    fn work_one(&mut self, now: Time, rest: &[u8], out: &mut Output) -> Next {
+        if rest.is_empty() || rest.len() < self.need {
+            return Next::Not;
+        }
+        self.need = 0;
+        let bytes_max = usize::try_from(self.context.message_bytes_max).unwrap_or(usize::MAX);
+        match parse(rest, bytes_max) {
+            Parsed::Command(arguments, length) => {
+                if let Some(name) = arguments.first() {
+                    let spec = lookup(name);
+                    self.stuck = self.waiting.and_then(|_| self.stuck_at(spec, length));
+                    if self.stuck.is_some() {
+                        return Next::Not;
+                    }
+                    self.settle_leases(out);
+                    if let Some(large) = Large::find(spec, &arguments, length) {
+                        return Next::Large(large);
+                    }
+                    self.execute(now, spec, &arguments, out);
+                }
+                Next::Done(length)
+            }
+            Parsed::Incomplete(need) => {
+                self.need = need;
+                Next::Not
+            }
+            Parsed::Wrong(why) => {
+                self.say(out, |w| w.error(&format!("ERR Protocol error: {why}")));
+                self.close(out);
+                Next::Not
+            }
+        }
+    }
+
+    /// Does a command whose last argument becomes a message where it lies.
+    fn execute_large(&mut self, now: Time, large: &Large, mut whole: BytesMut, out: &mut Output) {
+        let mut arguments: Vec<&[u8]> = large.others.iter().map(Vec::as_slice).collect();
+        arguments.push(&[]);
+        let before = (out.requests.len(), self.transaction.len());
+        self.execute(now, large.spec, &arguments, out);
+        let op = if self.transaction.len() > before.1 {
+            self.transaction.last_op()
+        } else {
+            match out.requests.get_mut(before.0..).and_then(<[Request]>::last_mut) {
+                Some(Request::List(list)) => Some(&mut list.op),
+                _ => None,
+            }
+        };
+        if let Some(op) = op {
+            whole.truncate(large.length.saturating_sub(LINE_END_BYTES));
+            let body_at = whole.len().saturating_sub(large.body_bytes);
+            commands::put_last_body(op, LargeBody::new(whole, body_at));
+        }
     }
 
     /// Why a command of so many bytes cannot stand behind one that waits.
@@ -186,14 +264,14 @@ impl RespSession {
         }
     }
 
-    fn writer<'a>(&self, out: &'a mut BytesMut) -> Writer<'a> {
-        Writer { out, protocol: self.protocol }
+    fn writer<'a>(&self, out: &'a mut Output) -> Writer<'a> {
+        Writer::new(out, self.protocol)
     }
 
     /// Answers at once, behind what is still to be answered.
     fn say(&mut self, out: &mut Output, write: impl FnOnce(&mut Writer<'_>)) {
         let protocol = self.protocol;
-        self.answers.say(&mut out.wire, protocol, write);
+        self.answers.say(out, protocol, write);
     }
 
     fn refuse(&mut self, out: &mut Output, text: &str) {
@@ -283,12 +361,21 @@ impl Session for RespSession {
         if self.holding.is_none() && self.stuck.is_none() {
             let mut held = std::mem::take(&mut self.held);
             self.work(now, &mut held, out);
-            self.held = held;
+            if self.holding.is_some() || self.stuck.is_some() {
+                self.held = held;
+            } else {
+                // What is not whole goes on growing there.
+                *input = held;
+            }
         } else if self.held.len() > HELD_BYTES_MAX {
             self.refuse(out, "ERR too many commands behind one that waits; wait for its answer first");
             self.close(out);
             out.close = true;
         }
+    }
+
+    fn awaited_bytes(&self) -> usize {
+        if self.held.is_empty() { self.need } else { 0 }
     }
 
     fn event(&mut self, now: Time, event: Event, out: &mut Output) {
@@ -298,7 +385,7 @@ impl Session for RespSession {
                 self.go_on(now, token, out);
                 out.close |= self.closing && self.answers.is_empty();
             }
-            Event::Heard { topic, key, message } => self.heard(&topic, &key, message.body_slice(), out),
+            Event::Heard { topic, key, message } => self.heard(&topic, &key, &message, out),
             Event::LeaseEnded { delivery, .. } => self.leases.retain(|held| *held != delivery),
             Event::Closing { .. } => {
                 self.closing = true;

@@ -171,8 +171,8 @@ impl RespSession {
     }
 
     /// A message that the connection is subscribed to.
-    pub(super) fn heard(&self, topic: &Topic, key: &Name, body: &[u8], out: &mut Output) {
-        let mut w = self.writer(&mut out.wire);
+    pub(super) fn heard(&self, topic: &Topic, key: &Name, message: &Message, out: &mut Output) {
+        let mut w = self.writer(out);
         match topic {
             Topic::Key(_) => {
                 w.push(3);
@@ -185,7 +185,7 @@ impl RespSession {
             }
         }
         w.bulk(key.as_bytes());
-        w.bulk(body);
+        w.body(message);
     }
 
     pub(super) fn pubsub(&mut self, a: &[&[u8]], out: &mut Output) {

@@ -180,3 +180,97 @@ fn without_an_anonymous_user_everybody_logs_in() {
     let wire = client.wire();
     assert!(wire.starts_with("-NOAUTH") && wire.contains("-WRONGPASS"), "{wire}");
 }
+
+/// The largest element that these sessions take, which is also large enough not to be copied.
+fn large_command(words: &[&str]) -> (Vec<u8>, usize) {
+    let mut command = format!("*{}\r\n", words.len() + 1).into_bytes();
+    for word in words {
+        command.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+    }
+    command.extend_from_slice(b"$1048576\r\n");
+    let body_at = command.len();
+    command.resize(body_at + (1 << 20), b'L');
+    command.extend_from_slice(b"\r\n");
+    (command, body_at)
+}
+
+#[test]
+fn a_large_element_becomes_a_message_where_it_lies() {
+    for words in
+        [&["LPUSH", "q"][..], &["RPUSHX", "q", "small"], &["LSET", "q", "0"], &["LINSERT", "q", "AFTER", "x"]]
+    {
+        for transaction in [false, true] {
+            let mut client = Client::new();
+            let (command, body_at) = large_command(words);
+            if transaction {
+                client.send("MULTI\r\n");
+            }
+            let mut input = BytesMut::from(&command[..1_000]);
+            client.session.receive(Time(1_000), &mut input, &mut client.out);
+            assert_eq!((input.len(), client.session.awaited_bytes()), (1_000, command.len()));
+            let mut whole = BytesMut::with_capacity(command.len() + 6);
+            whole.extend_from_slice(&command);
+            whole.extend_from_slice(b"EXEC\r\n");
+            let place = whole[body_at..].as_ptr();
+            client.session.receive(Time(1_000), &mut whole, &mut client.out);
+            assert!(whole.is_empty() && client.session.awaited_bytes() == 0);
+            let op = match client.out.requests.pop() {
+                Some(Request::List(list)) => list.op,
+                Some(Request::ListGroup(mut group)) => group.ops.pop().unwrap(),
+                other => panic!("{other:?}"),
+            };
+            let message = match op {
+                ListOp::Push { messages, .. } => messages.last().unwrap().clone(),
+                ListOp::Set { message, .. } | ListOp::Insert { message, .. } => message,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!((message.body_slice().len(), message.body_slice().as_ptr()), (1 << 20, place));
+            assert!(message.body_slice().iter().all(|byte| *byte == b'L'));
+            assert_eq!(message.envelope().str(baton_model::Tag::Key), Some("q"));
+        }
+    }
+}
+
+#[test]
+fn large_commands_that_bring_nothing_or_are_wrong_are_answered_as_small_ones() {
+    let mut client = Client::new();
+    for (words, answer) in [
+        (&["GET"][..], "-ERR "),
+        (&["LPUSH"], "-ERR wrong number"),
+        (&["LSET", "q", "x"], "-ERR value is not"),
+    ] {
+        let (command, _) = large_command(words);
+        client.send(std::str::from_utf8(&command).unwrap());
+        let wire = client.wire();
+        assert!(wire.starts_with(answer) && client.out.requests.is_empty(), "{words:?} {wire}");
+    }
+    let (command, _) = large_command(&["LREM", "q", "0"]);
+    client.send(std::str::from_utf8(&command).unwrap());
+    let Some(Request::List(list)) = client.out.requests.pop() else { panic!("a removal") };
+    assert!(matches!(&list.op, ListOp::Remove { value, .. } if value.len() == 1 << 20));
+}
+
+#[test]
+fn a_large_answer_keeps_its_place_behind_an_earlier_one() {
+    let mut client = Client::new();
+    client.send("LLEN a\r\nLINDEX a 0\r\nPING\r\n");
+    let tokens = client.tokens();
+    let element = Message::new(vec![b'x'; 1 << 20].into(), 0);
+    client.listed(tokens[1], Listed::Element(element.clone()));
+    assert_eq!((client.wire().as_str(), client.out.attached.len()), ("", 0));
+    client.listed(tokens[0], Listed::Count(1));
+    let attached = client.out.attached.pop().unwrap();
+    assert_eq!(
+        (attached.behind, attached.bytes.as_ptr()),
+        (":1\r\n$1048576\r\n".len(), element.body_slice().as_ptr())
+    );
+    assert_eq!(client.wire(), ":1\r\n$1048576\r\n\r\n+PONG\r\n");
+}
+
+#[test]
+fn an_element_over_the_limit_is_a_protocol_error_that_ends_the_connection() {
+    let mut client = Client::new();
+    client.send("*3\r\n$5\r\nLPUSH\r\n$1\r\nq\r\n$1048577\r\n");
+    assert_eq!(client.wire(), "-ERR Protocol error: invalid bulk length\r\n");
+    assert!(client.out.close && client.out.requests.is_empty());
+}

@@ -3,12 +3,12 @@
 use baton_dialect::Output;
 use baton_model::list::{ListGroup, ListOp, ListRequest, Listed, Version};
 use baton_model::{Name, Refusal, Request, Time, Token};
-use bytes::BytesMut;
 
 use super::answers::{Expected, Part};
 use super::{LINK, RespSession};
 use crate::commands::{self, Ask, Shape};
 use crate::limits::QUEUED_MAX;
+use crate::reply::{Writer, Written};
 use crate::table::Command;
 
 /// A transaction, and what it depends on.
@@ -25,6 +25,15 @@ pub(super) struct Transaction {
 impl Transaction {
     pub(super) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// How many operations there are.
+    pub(super) fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    pub(super) fn last_op(&mut self) -> Option<&mut ListOp> {
+        self.ops.last_mut()
     }
 
     pub(super) fn spoil(&mut self) {
@@ -97,9 +106,9 @@ impl RespSession {
         self.say(out, |w| w.simple("QUEUED"));
     }
 
-    fn known(&self, write: impl FnOnce(&mut crate::reply::Writer<'_>)) -> Part {
-        let mut known = BytesMut::new();
-        write(&mut self.writer(&mut known));
+    fn known(&self, write: impl FnOnce(&mut Writer<'_>)) -> Part {
+        let mut known = Written::default();
+        write(&mut known.writer(self.protocol));
         Part::Known(known)
     }
 
@@ -133,7 +142,7 @@ impl RespSession {
         &mut self,
         now: Time,
         token: Token,
-        parts: &[Part],
+        parts: Vec<Part>,
         result: Result<Listed, Refusal>,
         out: &mut Output,
     ) {
@@ -155,7 +164,7 @@ impl RespSession {
             let mut results = results.iter();
             for part in parts {
                 match part {
-                    Part::Known(known) => w.out.extend_from_slice(known),
+                    Part::Known(known) => w.written(known),
                     Part::List(shape) => {
                         if let Some(result) = results.next() {
                             shape.write(now, result, w);
