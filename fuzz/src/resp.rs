@@ -33,10 +33,11 @@ pub fn frames(data: &[u8]) {
                     }
                 }
                 if !arguments.is_empty() {
-                    let mut again = BytesMut::new();
-                    let mut writer = Writer { out: &mut again, protocol: Protocol::Resp2 };
+                    let mut out = Output::default();
+                    let mut writer = Writer::new(&mut out, Protocol::Resp2);
                     writer.array(arguments.len());
                     arguments.iter().for_each(|argument| writer.bulk(argument));
+                    let again = out.wire;
                     if again.len() <= COMMAND_BYTES_MAX {
                         let same = match parse(&again, COMMAND_BYTES_MAX) {
                             Parsed::Command(read, length) => {
