@@ -80,8 +80,12 @@ enum Command {
     },
     /// Amazon SQS: run workloads on Baton and on moto's server, alternating, and print medians and ratios.
     Sqs {
-        /// plain, fifo, wake-RATE, idle-POLLS
-        #[arg(long, value_delimiter = ',', default_value = "plain,fifo,wake-1000,idle-10000")]
+        /// plain, fifo, plain-ahead, fifo-ahead, wake-RATE, idle-POLLS
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "plain,fifo,plain-ahead,fifo-ahead,wake-1000,idle-10000"
+        )]
         workloads: Vec<Workload>,
         /// Runs of each workload on each server.
         #[arg(long, default_value_t = 3)]

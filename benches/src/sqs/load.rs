@@ -1,6 +1,7 @@
 //! Producers and consumers on one queue at the same time, as fast as it goes: a producer sends batches of ten, a consumer
 //! receives up to ten and deletes them as a batch. Each is one connection with one request open; one thread serves them
-//! all, so that the cores are the server's and not spent on changing between eight threads. Called by `sqs`.
+//! all, so that the cores are the server's and not spent on changing between eight threads. Consumers that are *ahead* have two
+//! connections and receive the next batch while the one before is being deleted, as asynchronous clients do. Called by `sqs`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,6 +32,27 @@ const WATCH: Duration = Duration::from_millis(100);
 const STALL_MAX: Duration = Duration::from_secs(20);
 /// How long to wait for answers before looking whether to stop.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+
+/// What load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// A FIFO queue with a hundred groups.
+    pub fifo: bool,
+    /// Consumers receive while they delete.
+    pub ahead: bool,
+}
+
+impl Kind {
+    /// The workload's name.
+    pub fn name(self) -> &'static str {
+        match (self.fifo, self.ahead) {
+            (false, false) => "plain",
+            (true, false) => "fifo",
+            (false, true) => "plain-ahead",
+            (true, true) => "fifo-ahead",
+        }
+    }
+}
 
 /// What all workers share.
 pub struct Shared {
@@ -89,12 +111,12 @@ impl Shared {
 ///
 /// # Errors
 /// A worker or the server failed, or a message was lost, changed or out of order.
-pub fn run(served: &mut Served, scenario: &str, fifo: bool, settings: &Settings) -> Result<Figures> {
-    let url = served.create_queue(if fifo { "bench.fifo" } else { "bench" }, fifo)?;
-    let shared = Shared::new(served, url, settings, fifo);
+pub fn run(served: &mut Served, scenario: &str, kind: Kind, settings: &Settings) -> Result<Figures> {
+    let url = served.create_queue(if kind.fifo { "bench.fifo" } else { "bench" }, kind.fifo)?;
+    let shared = Shared::new(served, url, settings, kind.fifo);
     std::thread::scope(|scope| {
         let shared = &shared;
-        let load = scope.spawn(move || Load::new(shared, fifo).run());
+        let load = scope.spawn(move || Load::new(shared, kind).run());
         let measured = measure(served, shared, settings, || load.is_finished());
         shared.stop_sending.store(true, Ordering::Relaxed);
         let (published, arrived) = join(load)?;
@@ -178,22 +200,35 @@ struct Producer {
 }
 
 struct Consumer {
+    /// Receives, and deletes too unless it is ahead.
     http: Http,
-    /// Of the batch that is being deleted; none while it receives.
+    /// Deletes, if it is ahead.
+    ahead: Option<Http>,
+    /// Of the batch that is being deleted.
     deleting: usize,
+    /// How many are received and not deleted yet because the batch before is being deleted, and the request for that.
+    held: usize,
+    request: Vec<u8>,
     ended: bool,
 }
 
 impl<'s> Load<'s> {
-    fn new(shared: &'s Shared, fifo: bool) -> Load<'s> {
+    fn new(shared: &'s Shared, kind: Kind) -> Load<'s> {
         let producer = |number| Producer {
             http: Http::new(shared.address),
             number,
-            batch: BatchTemplate::new(shared.address, &shared.url, &shared.bodies, fifo),
+            batch: BatchTemplate::new(shared.address, &shared.url, &shared.bodies, kind.fifo),
             sequence: 0,
             asking: false,
         };
-        let consumer = |_| Consumer { http: Http::new(shared.address), deleting: 0, ended: false };
+        let consumer = |_| Consumer {
+            http: Http::new(shared.address),
+            ahead: kind.ahead.then(|| Http::new(shared.address)),
+            deleting: 0,
+            held: 0,
+            request: Vec::new(),
+            ended: false,
+        };
         Load {
             shared,
             producers: (0..WORKERS).map(producer).collect(),
@@ -206,7 +241,6 @@ impl<'s> Load<'s> {
     /// Until sending was stopped and everything sent has come, or nothing has moved for [`STALL_MAX`].
     fn run(mut self) -> Result<(Vec<Published>, Arrivals)> {
         let ask = receive(self.shared.address, &self.shared.url, BATCH, WAIT_S);
-        let mut request = Vec::new();
         for consumer in &mut self.consumers {
             consumer.http.ask(&ask)?;
         }
@@ -231,21 +265,30 @@ impl<'s> Load<'s> {
             }
             let first = self.producers.len();
             for (nth, consumer) in self.consumers.iter_mut().enumerate() {
-                if ready & 1 << (first + nth) != 0
-                    && consumer.answered(self.shared, &mut self.arrivals, &ask, &mut request, stopping)?
-                {
+                let bits = ready >> (first + 2 * nth);
+                let mut deleted = false;
+                if bits & 2 != 0 {
+                    deleted = consumer.deleted(self.shared, &ask)?;
+                }
+                if bits & 1 != 0 {
+                    deleted |= consumer.answered(self.shared, &mut self.arrivals, &ask, stopping)?;
+                }
+                if deleted {
                     self.moved = Instant::now();
                 }
             }
         }
     }
 
-    /// Waits until something can be read; a bit for each connection, producers first.
+    /// Waits until something can be read; a bit for each connection, producers first, then two for each consumer.
     fn await_answers(&self) -> Result<u32> {
         let producers =
             self.producers.iter().map(|producer| producer.http.socket().filter(|_| producer.asking));
-        let consumers =
-            self.consumers.iter().map(|consumer| consumer.http.socket().filter(|_| !consumer.ended));
+        let consumers = self.consumers.iter().flat_map(|consumer| {
+            let receiving = consumer.http.socket().filter(|_| !consumer.ended && consumer.held == 0);
+            let deleting = consumer.ahead.as_ref().filter(|_| consumer.deleting > 0).and_then(Http::socket);
+            [receiving, deleting]
+        });
         let sockets: Vec<_> = producers.chain(consumers).enumerate().collect();
         let asking = || sockets.iter().filter_map(|(nth, socket)| Some((nth, socket.as_ref()?)));
         let mut fds: Vec<PollFd<'_>> =
@@ -285,30 +328,18 @@ impl Producer {
 }
 
 impl Consumer {
-    /// Deletes what was received; receives more when it is deleted. True: messages are done.
+    /// Deletes what was received; receives more when it is deleted, or meanwhile. True: messages are done.
     fn answered(
         &mut self,
         shared: &Shared,
         arrivals: &mut Arrivals,
         ask: &[u8],
-        request: &mut Vec<u8>,
         stopping: bool,
     ) -> Result<bool> {
-        let deleting = self.deleting;
-        let Some(answer) = self.http.answer_now()? else { return Ok(false) };
-        if deleting > 0 {
-            let deleted = count(answer, "\"Id\"");
-            if deleted != deleting || count(answer, "\"Code\"") > 0 {
-                let text = String::from_utf8_lossy(answer).into_owned();
-                return Err(BenchError::Run(format!(
-                    "{deleted} of {deleting} messages were deleted: {text}"
-                )));
-            }
-            self.deleting = 0;
-            shared.done.fetch_add(deleting as u64, Ordering::Relaxed);
-            self.http.ask(ask)?;
-            return Ok(true);
+        if self.ahead.is_none() && self.deleting > 0 {
+            return self.deleted(shared, ask);
         }
+        let Some(answer) = self.http.answer_now()? else { return Ok(false) };
         let mut receipts = Vec::with_capacity(BATCH);
         messages(answer, |receipt, body| {
             let stamp = shared.bodies.read(body)?;
@@ -324,9 +355,43 @@ impl Consumer {
             }
             return Ok(false);
         }
-        delete(shared.address, &shared.url, &receipts, request);
-        self.deleting = receipts.len();
-        self.http.ask(request)?;
+        delete(shared.address, &shared.url, &receipts, &mut self.request);
+        self.held = receipts.len();
+        self.delete_held(ask)?;
         Ok(false)
+    }
+
+    /// Asks for the deletion of what was received, unless the batch before is being deleted.
+    fn delete_held(&mut self, ask: &[u8]) -> Result<()> {
+        if self.deleting > 0 || self.held == 0 {
+            return Ok(());
+        }
+        self.deleting = std::mem::take(&mut self.held);
+        match &mut self.ahead {
+            None => self.http.ask(&self.request),
+            Some(ahead) => {
+                ahead.ask(&self.request)?;
+                self.http.ask(ask)
+            }
+        }
+    }
+
+    /// A batch may be deleted. True: it is.
+    fn deleted(&mut self, shared: &Shared, ask: &[u8]) -> Result<bool> {
+        let Some(answer) = self.ahead.as_mut().unwrap_or(&mut self.http).answer_now()? else {
+            return Ok(false);
+        };
+        let (deleted, deleting) = (count(answer, "\"Id\""), self.deleting);
+        if deleted != deleting || count(answer, "\"Code\"") > 0 {
+            let text = String::from_utf8_lossy(answer).into_owned();
+            return Err(BenchError::Run(format!("{deleted} of {deleting} messages were deleted: {text}")));
+        }
+        self.deleting = 0;
+        shared.done.fetch_add(deleting as u64, Ordering::Relaxed);
+        match self.ahead {
+            None => self.http.ask(ask)?,
+            Some(_) => self.delete_held(ask)?,
+        }
+        Ok(true)
     }
 }

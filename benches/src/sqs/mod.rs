@@ -20,16 +20,15 @@ use crate::error::{BenchError, During, Result};
 use crate::machine::Machine;
 use crate::scenarios::Latency;
 use crate::tally::Verdict;
+use load::Kind;
 use servers::Served;
 pub use servers::{MOTO_BIN, Peer};
 
-/// A workload; written `plain`, `fifo`, `wake-RATE`, `idle-POLLS`.
+/// A workload; written `plain`, `fifo`, `plain-ahead`, `fifo-ahead`, `wake-RATE`, `idle-POLLS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
-    /// Four producers, four consumers, a standard queue.
-    Plain,
-    /// The same, a FIFO queue with a hundred groups.
-    Fifo,
+    /// Four producers, four consumers.
+    Flow(Kind),
     /// So many messages per second to receives that wait.
     Wake(u32),
     /// So many receives that wait for nothing.
@@ -42,11 +41,17 @@ impl std::str::FromStr for Workload {
     fn from_str(text: &str) -> std::result::Result<Workload, String> {
         let number = |name: &str| text.strip_prefix(name)?.parse::<u32>().ok().filter(|number| *number > 0);
         match text {
-            "plain" => Ok(Workload::Plain),
-            "fifo" => Ok(Workload::Fifo),
+            "plain" => Ok(Workload::Flow(Kind { fifo: false, ahead: false })),
+            "fifo" => Ok(Workload::Flow(Kind { fifo: true, ahead: false })),
+            "plain-ahead" => Ok(Workload::Flow(Kind { fifo: false, ahead: true })),
+            "fifo-ahead" => Ok(Workload::Flow(Kind { fifo: true, ahead: true })),
             _ => (number("wake-").map(Workload::Wake))
                 .or_else(|| number("idle-").map(Workload::Idle))
-                .ok_or_else(|| format!("unknown workload {text}: plain, fifo, wake-1000, idle-10000")),
+                .ok_or_else(|| {
+                    format!(
+                        "unknown workload {text}: plain, fifo, plain-ahead, fifo-ahead, wake-1000, idle-10000"
+                    )
+                }),
         }
     }
 }
@@ -67,7 +72,7 @@ pub struct Settings {
 /// What to run.
 #[derive(Debug)]
 pub struct Plan {
-    /// The servers, alternating. `plain` and `fifo` run on all, the others on Baton.
+    /// The servers, alternating. Flows run on all, the others on Baton.
     pub peers: Vec<Peer>,
     /// The workloads.
     pub workloads: Vec<Workload>,
@@ -151,8 +156,7 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<String> {
 fn one(workload: Workload, peer: &Peer, settings: &Settings) -> Result<Figures> {
     let mut served = Served::start(peer, &settings.work_dir)?;
     let mut figures = match workload {
-        Workload::Plain => load::run(&mut served, "plain", false, settings)?,
-        Workload::Fifo => load::run(&mut served, "fifo", true, settings)?,
+        Workload::Flow(kind) => load::run(&mut served, kind.name(), kind, settings)?,
         Workload::Wake(rate) => wake::run(&mut served, rate, settings)?,
         Workload::Idle(polls) => idle::run(&mut served, polls, settings)?,
     };
@@ -333,7 +337,9 @@ mod tests {
 
     #[test]
     fn workloads_have_names() {
-        assert_eq!("plain".parse(), Ok(Workload::Plain));
+        for name in ["plain", "fifo", "plain-ahead", "fifo-ahead"] {
+            assert!(matches!(name.parse(), Ok(Workload::Flow(kind)) if kind.name() == name));
+        }
         assert_eq!("wake-1000".parse(), Ok(Workload::Wake(1000)));
         assert_eq!("idle-10000".parse(), Ok(Workload::Idle(10_000)));
         for bad in ["", "wake", "wake-0", "idle-x"] {

@@ -1,55 +1,148 @@
 //! The ids a queue remembers so that a message sent twice is stored once. Ids leave in the order they came: a queue has one window.
+//!
+//! What is remembered lies in one row in the order it came, and a table finds it by its number there: a busy queue remembers
+//! millions, and so an id costs little more than itself.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use baton_model::{MessageId, Name, Seq};
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 /// Remembered ids of one queue.
 #[derive(Debug, Default)]
 pub(crate) struct Dedup {
-    /// Never iterated. Clients choose the ids: see [`Dedup::remember`].
-    ids: HashMap<Name, (MessageId, Seq, u64), FixedState>,
-    order: VecDeque<(u64, Name)>,
+    /// Numbers of the newest of each id. Never iterated. Clients choose the ids: see [`Dedup::remember`].
+    numbers: HashTable<u64>,
+    hasher: FixedState,
+    order: Row,
+}
+
+/// What is remembered, oldest first.
+#[derive(Debug, Default)]
+struct Row {
+    /// Number of the first of `all`.
+    first: u64,
+    all: VecDeque<Remembered>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    until: u64,
+    id: Name,
+    message: MessageId,
+    seq: Seq,
+}
+
+impl Row {
+    fn get(&self, number: u64) -> Option<&Remembered> {
+        self.all.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.all.len() as u64
+    }
+
+    fn is(&self, number: u64, id: &str) -> bool {
+        self.get(number).is_some_and(|remembered| remembered.id == id)
+    }
 }
 
 impl Dedup {
     /// The message that was accepted under this id, if that still counts at `now`.
     pub(crate) fn find(&self, id: &str, now: u64) -> Option<(MessageId, Seq)> {
-        self.ids.get(id).filter(|(_, _, until)| *until > now).map(|(message, seq, _)| (*message, *seq))
+        let number = self.numbers.find(self.hasher.hash_one(id), |number| self.order.is(*number, id))?;
+        let found = self.order.get(*number).filter(|remembered| remembered.until > now)?;
+        Some((found.message, found.seq))
     }
 
     /// Remembers an id until a time.
     pub(crate) fn remember(&mut self, id: Name, message: MessageId, seq: Seq, until: u64) {
-        if self.ids.capacity() == 0 {
+        if self.order.all.is_empty() {
             // A hash that nobody knows beforehand, so that nobody can make ids that collide.
-            let hasher = FixedState::with_seed(until.rotate_left(32) ^ message.0);
-            self.ids = HashMap::with_hasher(hasher);
+            self.hasher = FixedState::with_seed(until.rotate_left(32) ^ message.0);
         }
-        self.order.push_back((until, id.clone()));
-        self.ids.insert(id, (message, seq, until));
+        let Self { numbers, hasher, order } = self;
+        let (hash, number) = (hasher.hash_one(id.as_str()), order.next());
+        match numbers.find_mut(hash, |other| order.is(*other, &id)) {
+            Some(newest) => *newest = number,
+            None => {
+                let again =
+                    |number: &u64| order.get(*number).map_or(0, |other| hasher.hash_one(other.id.as_str()));
+                numbers.insert_unique(hash, number, again);
+            }
+        }
+        order.all.push_back(Remembered { until, id, message, seq });
     }
 
     /// Forgets what no longer counts at `now`.
     pub(crate) fn expire(&mut self, now: u64) {
-        while self.order.front().is_some_and(|(until, _)| *until <= now) {
-            let Some((until, id)) = self.order.pop_front() else { return };
-            if self.ids.get(&id).is_some_and(|(_, _, newest)| *newest == until) {
-                self.ids.remove(&id);
+        while let Some(oldest) = self.order.all.front().filter(|oldest| oldest.until <= now) {
+            let number = self.order.first;
+            if let Ok(entry) =
+                self.numbers.find_entry(self.hasher.hash_one(oldest.id.as_str()), |other| *other == number)
+            {
+                entry.remove();
             }
+            self.order.all.pop_front();
+            self.order.first += 1;
         }
     }
 
     pub(crate) fn next_expiry(&self) -> Option<u64> {
-        self.order.front().map(|(until, _)| *until)
+        self.order.all.front().map(|oldest| oldest.until)
     }
 
-    /// Everything that is remembered, oldest first.
+    /// Everything that is remembered, oldest first. An id that came again after its time counts as it came last.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Name, MessageId, Seq, u64)> {
-        self.order.iter().filter_map(|(until, id)| {
-            let (message, seq, newest) = self.ids.get(id)?;
-            (newest == until).then_some((id, *message, *seq, *newest))
+        self.order.all.iter().map(|remembered| {
+            let Remembered { until, id, message, seq } = remembered;
+            (id, *message, *seq, *until)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remember(dedup: &mut Dedup, id: &str, number: u64, until: u64) {
+        dedup.remember(id.into(), MessageId(number), Seq(number), until);
+    }
+
+    #[test]
+    fn an_id_counts_until_its_time_and_is_forgotten_then() {
+        let mut dedup = Dedup::default();
+        for number in 0..1000 {
+            remember(&mut dedup, &number.to_string(), number, 100 + number);
+        }
+        assert_eq!(dedup.find("7", 106), Some((MessageId(7), Seq(7))));
+        assert_eq!(dedup.find("7", 107), None, "it is over, though nobody has looked yet");
+        dedup.expire(600);
+        assert_eq!((dedup.find("500", 0), dedup.next_expiry()), (None, Some(601)));
+        assert_eq!(dedup.find("501", 600), Some((MessageId(501), Seq(501))));
+        assert_eq!((dedup.iter().count(), dedup.numbers.len()), (499, 499));
+        dedup.expire(u64::MAX);
+        assert_eq!((dedup.iter().count(), dedup.numbers.len(), dedup.next_expiry()), (0, 0, None));
+    }
+
+    #[test]
+    fn an_id_that_comes_again_after_its_time_counts_as_it_came_last() {
+        let mut dedup = Dedup::default();
+        remember(&mut dedup, "a", 1, 10);
+        remember(&mut dedup, "b", 2, 11);
+        remember(&mut dedup, "a", 3, 20);
+        assert_eq!(dedup.find("a", 10), Some((MessageId(3), Seq(3))));
+        let mut again = Dedup::default();
+        for (id, message, seq, until) in dedup.iter() {
+            again.remember(id.clone(), message, seq, until);
+        }
+        for dedup in [&mut dedup, &mut again] {
+            dedup.expire(10);
+            assert_eq!(dedup.find("a", 10), Some((MessageId(3), Seq(3))), "the older one is forgotten alone");
+            dedup.expire(20);
+            assert_eq!(dedup.numbers.len(), 0);
+        }
     }
 }
