@@ -2,7 +2,7 @@
 
 use baton_model::policy::{
     Backoff, BackoffOn, Capacity, Counter, DeadLetterPolicy, DedupPolicy, Growth, KeyMode, KeyPolicy,
-    Overflow, RetryPolicy,
+    ListPolicy, Overflow, RetryPolicy,
 };
 use baton_model::request::CatalogOp;
 use baton_model::route::{Binding, Destination, ExchangeKind, ExchangePolicy};
@@ -32,12 +32,18 @@ pub const TEMP: &str = "temp";
 pub const DEEP: &str = "deep";
 /// Where dead letters go.
 pub const DEAD: &str = "dead";
+/// A list that elements come into on the left and leave on the right.
+pub const LIST: &str = "list";
+/// A list that elements of [`LIST`] are moved to.
+pub const SPARE: &str = "spare";
+/// A list whose popped elements are leased.
+pub const LEASED: &str = "leased";
 /// A fanout exchange to [`PLAIN`] and [`SMALL`].
 pub const FAN: &str = "fan";
 
 /// All queues.
-pub const QUEUES: [&str; 12] =
-    [DEAD, DEEP, PLAIN, WORK, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP];
+pub const QUEUES: [&str; 15] =
+    [DEAD, DEEP, PLAIN, WORK, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, LIST, SPARE, LEASED];
 
 /// Most deliveries that wait in [`SMALL`] and [`FULL`].
 const SMALL_MESSAGES_MAX: u64 = 8;
@@ -76,6 +82,7 @@ pub fn policy(queue: &str) -> QueuePolicy {
         FULL => QueuePolicy { capacity: capacity(Overflow::Refuse), ..plain },
         BRIEF => QueuePolicy { dead_letter, ttl_ms: Some(BRIEF_TTL_MS), ..plain },
         FLEETING => QueuePolicy { durable: false, ..plain },
+        LEASED => QueuePolicy { list: ListPolicy { lease_pops: true, ..plain.list }, ..plain },
         _ => plain,
     }
 }

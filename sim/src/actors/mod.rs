@@ -7,7 +7,7 @@
 //! hoarder     sends bursts that nobody waits for
 //! operator    purges, deletes, moves, edits
 //!
-//! amqp, stomp                                  speak the protocol of that name, byte for byte, to the real session
+//! amqp, stomp, redis                           speak the protocol of that name, byte for byte, to the real session
 //! wire                                         the connection between them and it
 //! ```
 
@@ -18,6 +18,7 @@ mod hoarder;
 mod neutral;
 mod operator;
 mod producer;
+mod redis;
 mod stomp;
 mod transactor;
 mod wire;
@@ -41,14 +42,15 @@ pub enum Role {
     Amqp,
     Hoarder,
     Stomp,
+    Redis,
 }
 
 impl Role {
     pub(crate) fn any(dice: &mut Dice) -> Self {
-        use Role::{Amqp, Consumer, Fetcher, Operator, Producer, Stomp, Transactor};
+        use Role::{Amqp, Consumer, Fetcher, Operator, Producer, Redis, Stomp, Transactor};
         *dice.pick(&[
             Producer, Producer, Consumer, Consumer, Fetcher, Fetcher, Transactor, Operator, Amqp, Amqp,
-            Stomp, Stomp,
+            Stomp, Stomp, Redis, Redis,
         ])
     }
 
@@ -61,6 +63,7 @@ impl Role {
             Self::Operator => Box::new(neutral::Neutral::new(operator::Operator::default())),
             Self::Hoarder => Box::new(neutral::Neutral::new(hoarder::Hoarder { brief: number % 2 == 1 })),
             Self::Amqp => Box::new(wire::Wire::new(number, amqp::Client::default())),
+            Self::Redis => Box::new(wire::Wire::new(number, redis::Client::new(number))),
             Self::Stomp => Box::new(wire::Wire::new(number, stomp::Client::new(number))),
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use baton_model::list::{ListOp, Listed};
 use baton_model::{Event, Message, Outcome, Reply, Request, Token};
 
 use super::{Checker, Receipts, deliveries, flat};
@@ -91,8 +92,37 @@ impl Client {
         serials.into_iter().for_each(|serial| *self.over.entry(serial).or_default() += 1);
     }
 
+    /// The elements of an answer.
+    fn listed(&mut self, listed: &Listed) {
+        match listed {
+            Listed::Popped(popped) => self.handed.extend(popped.elements.iter().cloned()),
+            Listed::Element(element) => self.handed.push_back(element.clone()),
+            Listed::Elements(elements) => self.handed.extend(elements.iter().cloned()),
+            Listed::All(all) => all.iter().flatten().for_each(|listed| self.listed(listed)),
+            _ => {}
+        }
+    }
+
+    /// The elements that list operations bring.
+    fn pushes(&mut self, request: &Request) -> Result<(), String> {
+        let ops = match request {
+            Request::List(list) => std::slice::from_ref(&list.op),
+            Request::ListGroup(group) => &group.ops,
+            _ => return Ok(()),
+        };
+        for op in ops {
+            if let ListOp::Push { messages, .. } = op {
+                messages.iter().filter_map(serial).try_for_each(|serial| self.publishes(serial))?;
+            }
+        }
+        Ok(())
+    }
+
     fn told(&mut self, event: &Event) {
         self.handed.extend(deliveries(event).iter().map(|delivery| delivery.message.clone()));
+        if let Event::Reply { result: Ok(Reply::Listed(listed)), .. } = event {
+            self.listed(listed);
+        }
         match event {
             Event::Settled { token, .. } | Event::Reply { token, result: Ok(Reply::Done) } => {
                 let serials = self.asked.remove(token).unwrap_or_default();
@@ -148,6 +178,7 @@ impl Checker for Clients {
 
 impl Client {
     fn asks(&mut self, request: &Request, receipts: &Receipts) -> Result<(), String> {
+        self.pushes(request)?;
         let mut settled = Vec::new();
         for request in flat(request) {
             match request {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use baton_model::event::PublishOutcome;
+use baton_model::list::ListOp;
 use baton_model::request::{CatalogOp, InspectOp, LeaseMode, MessageAction};
 use baton_model::{DeliveryRef, Event, MessageId, Outcome, QueueId, Request, Seq, Time, Token};
 
@@ -56,6 +57,8 @@ pub(super) struct Kept {
     asked: BTreeMap<(Key, Token), Vec<(Serial, Taken)>>,
     /// What is published by transactions that are not answered, without an answer of its own.
     groups: BTreeMap<(Key, Token), Vec<Serial>>,
+    /// Elements of lists, which are for `lists`.
+    pushed: BTreeSet<Serial>,
     names: Names,
     modes: Modes,
     receipts: Receipts,
@@ -101,6 +104,8 @@ impl Kept {
                     self.asked.insert((by, token), may);
                 }
             }
+            Request::List(list) => self.pushed.extend(pushed(std::slice::from_ref(&list.op))),
+            Request::ListGroup(group) => self.pushed.extend(pushed(&group.ops)),
             Request::Catalog { op, .. } => match &**op {
                 CatalogOp::PurgeQueue { name } | CatalogOp::DeleteQueue { name, .. } => self.take_all(name),
                 _ => {}
@@ -207,6 +212,15 @@ impl Kept {
     }
 }
 
+/// Numbers of the elements that list operations bring.
+fn pushed(ops: &[ListOp]) -> impl Iterator<Item = Serial> {
+    let messages = ops.iter().filter_map(|op| match op {
+        ListOp::Push { messages, .. } => Some(messages),
+        _ => None,
+    });
+    messages.flatten().filter_map(serial)
+}
+
 impl Checker for Kept {
     fn name(&self) -> &'static str {
         "kept"
@@ -229,7 +243,8 @@ impl Checker for Kept {
             }
             Fact::Told { to, event, .. } => self.told(*to, event),
             Fact::Client { by, known: Known::Confirmed { serial } }
-                if self.sent.get(serial).is_none_or(|sent| !sent.accepted) =>
+                if self.sent.get(serial).is_none_or(|sent| !sent.accepted)
+                    && !self.pushed.contains(serial) =>
             {
                 return Err(format!(
                     "the client of {by:x} was told that message {serial} is safe, which the broker never said"

@@ -8,7 +8,8 @@
 //! one_lease   no two live leases on one message      durable    what recovery finds was, or may have been, durable
 //! order       queues and keys in order               bounded    windows, outboxes, nothing left behind
 //! answers     answers in order, each once            budgets    memory and disk follow what is there
-//! clients     what clients read and are told in their own protocols is what happened
+//! clients     what clients read and are told in     lists      lists lose nothing and give nothing twice
+//!             their own protocols is what happened
 //! ```
 
 mod answers;
@@ -19,6 +20,7 @@ mod counters;
 mod durable;
 mod fences;
 mod kept;
+mod lists;
 mod one_lease;
 mod order;
 mod settled;
@@ -58,6 +60,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(bounded::Bounded::default()),
         Box::new(budgets::Budgets::default()),
         Box::new(clients::Clients::default()),
+        Box::new(lists::Lists::default()),
     ]
 }
 

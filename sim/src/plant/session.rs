@@ -1,6 +1,7 @@
 //! Bugs planted around the sessions of real protocols: between them and the broker, and between them and their clients.
 
 use baton_model::event::PublishOutcome;
+use baton_model::list::{ListOp, Listed};
 use baton_model::{Event, MessageId, Reply, Request, Seq};
 
 use super::{Plant, Planted};
@@ -42,6 +43,9 @@ fn answer(request: &Request) -> Option<Event> {
             Some(Event::Published { token: publish.token, outcome })
         }
         Request::Settle(settle) => settle.token.map(|token| Event::Settled { token, stale: Vec::new() }),
+        Request::List(list) if matches!(list.op, ListOp::Push { .. }) => {
+            Some(Event::Reply { token: list.token, result: Ok(Reply::Listed(Listed::Count(1))) })
+        }
         Request::Group { token, .. } => Some(Event::Reply { token: *token, result: Ok(Reply::Done) }),
         _ => None,
     }
