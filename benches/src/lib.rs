@@ -9,6 +9,7 @@ pub mod conn;
 pub mod consumer;
 pub mod crash;
 pub mod error;
+pub mod layout;
 pub mod machine;
 pub mod measure;
 pub mod payload;

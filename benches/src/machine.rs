@@ -52,6 +52,18 @@ impl Machine {
             sync_us_p99: at(99),
         })
     }
+
+    /// The machine in one line of a log, without its end.
+    pub fn line(&self) -> String {
+        format!(
+            "{} cores, {:.1} GiB, Linux {}; 4 KiB write + fdatasync p50 {:.0} µs, p99 {:.0} µs.",
+            self.cores,
+            self.memory_mib as f64 / 1024.0,
+            self.kernel,
+            self.sync_us_p50,
+            self.sync_us_p99,
+        )
+    }
 }
 
 fn sync_times_us(dir: &Path, count: usize) -> Result<Vec<f64>> {

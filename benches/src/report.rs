@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use crate::layout;
 use crate::machine::Machine;
 use crate::scenarios::{Latency, Row};
 use crate::server::Target;
@@ -54,11 +54,8 @@ pub fn medians(runs: &[Row]) -> Vec<Median> {
 }
 
 fn median_row(scenario: &str, target: Target, rows: &[&Row]) -> Row {
-    let median = |figure: &dyn Fn(&Row) -> Option<f64>| {
-        let mut figures: Vec<f64> = rows.iter().filter_map(|row| figure(row)).collect();
-        figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied()
-    };
+    let median =
+        |figure: &dyn Fn(&Row) -> Option<f64>| layout::median(rows.iter().filter_map(|row| figure(row)));
     let plain = |figure: &dyn Fn(&Row) -> f64| median(&|row| Some(figure(row))).unwrap_or_default();
     let timed = |figure: &dyn Fn(&Latency) -> f64| median(&|row| row.latency.as_ref().map(figure));
     let sum = |count: &dyn Fn(&Verdict) -> u64| rows.iter().map(|row| count(&row.verdict)).sum();
@@ -129,16 +126,7 @@ fn cells(row: &Row) -> [String; 13] {
 
 /// The table for a terminal.
 pub fn table<'a>(rows: impl IntoIterator<Item = &'a Row>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(HEADINGS);
-    for row in rows {
-        table.add_row(cells(row));
-    }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.to_string()
+    layout::terminal(HEADINGS, rows.into_iter().map(cells))
 }
 
 /// How Baton stands to each other server, a line for each scenario, with the project's bar where it has one.
@@ -197,33 +185,13 @@ pub fn markdown(comparison: &Comparison) -> String {
     let machine = &comparison.machine;
     let runs = comparison.medians.iter().map(|median| median.runs).max().unwrap_or_default();
     let mut text = format!(
-        "\n## {} UTC, commit {}\n\n{} cores, {:.1} GiB, Linux {}; 4 KiB write + fdatasync p50 {:.0} µs, p99 {:.0} µs.\n\
-         {}. Medians of {runs} runs, servers alternating.\n\n",
+        "\n## {} UTC, commit {}\n\n{}\n{}. Medians of {runs} runs, servers alternating.\n\n",
         machine.date,
         machine.commit,
-        machine.cores,
-        machine.memory_mib as f64 / 1024.0,
-        machine.kernel,
-        machine.sync_us_p50,
-        machine.sync_us_p99,
+        machine.line(),
         comparison.settings,
     );
-    let mut line = |cells: &[String]| {
-        text.push_str("| ");
-        text.push_str(&cells.join(" | "));
-        text.push_str(" |\n");
-    };
-    line(&HEADINGS.map(str::to_owned));
-    line(
-        &[
-            "---", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:",
-            "---:",
-        ]
-        .map(str::to_owned),
-    );
-    for median in &comparison.medians {
-        line(&cells(&median.row));
-    }
+    text += &layout::markdown(HEADINGS, comparison.medians.iter().map(|median| cells(&median.row)));
     let verdicts = comparison.medians.iter().map(|median| &median.row.verdict);
     let (confirmed, lost, duplicates) =
         verdicts.fold((0, 0, 0), |sum, v| (sum.0 + v.confirmed, sum.1 + v.lost, sum.2 + v.duplicates));

@@ -1,5 +1,8 @@
 """One queue, two protocols: sent by boto3 and consumed by pika, and the other way round, with attributes mapped to headers and back."""
+import http.client
+import json
 import uuid
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import pika
@@ -41,6 +44,7 @@ def test_boto3_to_pika(sqs, channel, shared, sqs_endpoint):
     assert (headers["text"], headers["whole"], headers["broken"], headers["bytes"], headers["json"]) == ("a", 42, -2, b"\0\xff", "{}")  # pika cuts doubles to whole numbers
     assert headers["AWSTraceHeader"] == "Root=1-5759e988-bd862e3fe1be46a994272793"
     assert before // 1000 <= properties.timestamp <= sqs_endpoint.now_ms() // 1000 + 1 and sent["MessageId"]
+    assert properties.user_id == "guest"  # whom any access key stands for without configured ones
     assert counts(sqs, url) == (0, 1, 0)
     channel.basic_ack(method.delivery_tag)
     assert depth(channel, name) == 0 and counts(sqs, url) == (0, 0, 0)
@@ -58,6 +62,46 @@ def test_pika_to_boto3(sqs, channel, shared):
     assert message["Attributes"]["ApproximateReceiveCount"] == "1" and message["MessageId"]
     delete(sqs, url, message)
     assert depth(channel, name) == 0
+
+
+def test_what_headers_become_and_which_are_left_out(sqs, channel, shared, sqs_endpoint):
+    url, name = shared
+    headers = {"when": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc), "off": False, "small": -7, "list": [1, 2], "table": {"a": 1}, "null": None, "latin": b"\xe9",
+               "AWSTraceHeader": "Root=1-5759e988-bd862e3fe1be46a994272793"}
+    before = sqs_endpoint.now_ms()
+    channel.basic_publish("", name, b"x", pika.BasicProperties(delivery_mode=2, headers=headers, timestamp=1_000_000))
+    message = receive_one(sqs, url, MessageAttributeNames=["All"], AttributeNames=["All"])
+    assert message["MessageAttributes"] == {"when": text("1767323045000", "Number"), "off": text("false"), "small": text("-7", "Number"), "latin": binary(b"\xe9")}
+    assert message["Attributes"]["AWSTraceHeader"] == headers["AWSTraceHeader"]
+    assert before <= int(message["Attributes"]["SentTimestamp"]) <= sqs_endpoint.now_ms()  # when it came, whatever its timestamp says
+
+
+def policy(endpoint, name):
+    """The queue's policy, as Baton's own API shows it."""
+    connection = http.client.HTTPConnection(endpoint.broker.http_listen, timeout=10)
+    connection.request("GET", f"/api/v1/namespaces/%2F/queues/{name}")
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return answer["policy"]
+
+
+def test_attributes_of_a_queue_are_its_policy(sqs, channel, make_queue, sqs_endpoint):
+    dead_name = f"conf-{uuid.uuid4().hex[:12]}"
+    dead = make_queue(dead_name)
+    name = f"conf-{uuid.uuid4().hex[:12]}"
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    make_queue(name, VisibilityTimeout="7", MessageRetentionPeriod="120", DelaySeconds="3", MaximumMessageSize="2048",
+               RedrivePolicy={"deadLetterTargetArn": arn, "maxReceiveCount": 4}, tags={"team": "shop"})
+    found = policy(sqs_endpoint, name)
+    assert (found["lease_ms"], found["ttl_ms"], found["delay_ms"], found["capacity"]["message_bytes_max"]) == (7_000, 120_000, 3_000, 2048)
+    assert found["ttl_since_sent"] is True and found["drop_expired"] is True and found["dispatch"]["in_flight_max"] == 120_000
+    assert dead_name in json.dumps(found["dead_letter"]) and found["retry"]["attempts_max"] == 4 and found["retry"]["counter"] == "acquired"
+    assert found["labels"]["sqs-tag:team"].strip() == "shop" and found["keys"]["mode"] == "fair"
+    fifo = f"conf-{uuid.uuid4().hex[:12]}.fifo"
+    make_queue(fifo, fifo=True, ContentBasedDeduplication="true", DeduplicationScope="messageGroup", FifoThroughputLimit="perMessageGroupId")
+    found = policy(sqs_endpoint, fifo)
+    assert found["keys"]["mode"] == "ordered" and not found.get("ttl_since_sent")
+    assert (found["dedup"]["by_body"], found["dedup"]["per_key"], found["dedup"]["window_ms"]) == (True, True, 300_000)
 
 
 def test_a_body_that_is_no_text_comes_in_base64(sqs, channel, shared):

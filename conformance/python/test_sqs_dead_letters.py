@@ -32,7 +32,17 @@ def test_a_message_received_too_often_moves_to_the_dead_letter_queue(sqs, pair, 
     assert (moved["Body"], moved["MessageId"]) == ("poison", sent["MessageId"])
     assert moved["Attributes"]["DeadLetterQueueSourceArn"] == arn(sqs, source)
     assert moved["Attributes"]["SentTimestamp"] == message["Attributes"]["SentTimestamp"]
+    assert moved["Attributes"]["ApproximateReceiveCount"] == "1"  # begins anew
     assert counts(sqs, source) == (0, 0, 0) and counts(sqs, dead) == (0, 1, 0)
+
+
+def test_it_is_there_when_its_last_visibility_ends_and_not_at_the_next_receive(sqs, pair, advance):
+    source, dead = pair(1)
+    send(sqs, source, "poison")
+    receive_one(sqs, source)
+    assert counts(sqs, dead) == (0, 0, 0)
+    advance(10.1)
+    assert counts(sqs, source) == (0, 0, 0) and counts(sqs, dead) == (1, 0, 0)
 
 
 def test_a_message_that_is_deleted_in_its_last_attempt_does_not_move(sqs, pair, advance):
@@ -209,7 +219,7 @@ def test_a_task_moves_messages_back_to_where_they_came_from(sqs, pair, advance):
     assert sorted(bodies(messages)) == ["a", "b"] and counts(sqs, dead) == (0, 0, 0)
     for message in messages:
         assert message["Attributes"]["ApproximateReceiveCount"] == "1" and "DeadLetterQueueSourceArn" not in message["Attributes"]
-        assert int(message["Attributes"]["SentTimestamp"]) >= 0 and message["MessageId"] != "" and old[message["Body"]]
+        assert int(message["Attributes"]["SentTimestamp"]) >= 0 and message["MessageId"] == old[message["Body"]]["MessageId"]
 
 
 def test_each_message_goes_back_to_its_own_source(sqs, make_queue, advance):

@@ -125,6 +125,25 @@ def test_an_empty_attribute_value_is_refused(sqs, make_queue):
         sqs.send_message(QueueUrl=make_queue(), MessageBody="x", MessageAttributes={"ErrorDetails": text("")})
 
 
+@pytest.mark.parametrize("lists", [{"StringListValues": ["a"]}, {"BinaryListValues": [b"a"]}], ids=["strings", "binaries"])
+def test_lists_of_values_are_refused(sqs, make_queue, lists):
+    """AWS has kept them for later since 2012."""
+    url = make_queue()
+    with pytest.raises(sqs.exceptions.ClientError) as caught:
+        sqs.send_message(QueueUrl=url, MessageBody="x", MessageAttributes={"a": {"DataType": "String", "StringValue": "x", **lists}})
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert receive(sqs, url) == []
+
+
+def test_a_standard_queue_gives_messages_in_order_and_what_came_back_in_its_place(sqs, make_queue):
+    url = make_queue()
+    send(sqs, url, *map(str, range(30)))
+    first = receive(sqs, url)
+    assert bodies(first) == [str(number) for number in range(10)]
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=first[3]["ReceiptHandle"], VisibilityTimeout=0)
+    assert sorted(bodies(receive(sqs, url)) + bodies(receive(sqs, url)) + bodies(receive(sqs, url)), key=int) == ["3", *map(str, range(10, 30))]
+
+
 def test_ten_attributes_and_the_longest_name(sqs, make_queue):
     url = make_queue()
     attributes = {**{f"a{number}": text("x") for number in range(9)}, "n" * 256: text("v" * 1000)}
@@ -415,6 +434,26 @@ def test_a_changed_retention_is_for_messages_that_are_there_too(sqs, make_queue,
     send(sqs, url, "young")
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "60"})
     assert drain(sqs, url) == ["young"]
+
+
+def test_the_retention_of_a_delayed_message_begins_when_it_can_be_received(sqs, make_queue, advance):
+    url = make_queue(MessageRetentionPeriod="60", DelaySeconds="100")
+    send(sqs, url, "x")
+    advance(155)
+    assert counts(sqs, url) == (1, 0, 0)
+    advance(10)
+    assert counts(sqs, url) == (0, 0, 0)
+
+
+def test_a_message_in_flight_outlives_its_retention_until_its_visibility_ends(sqs, make_queue, advance):
+    url = make_queue(MessageRetentionPeriod="60", VisibilityTimeout="100")
+    send(sqs, url, "deleted", "left")
+    by_body = {message["Body"]: message for message in receive(sqs, url)}
+    advance(90)
+    assert counts(sqs, url) == (0, 2, 0)
+    delete(sqs, url, by_body["deleted"])
+    advance(11)
+    assert counts(sqs, url) == (0, 0, 0) and receive(sqs, url) == []
 
 
 # ---- long polls

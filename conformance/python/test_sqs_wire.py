@@ -83,6 +83,13 @@ def test_json_errors(url):
     assert "The specified queue does not exist." in (answer.json.get("message") or answer.json.get("Message"))
 
 
+def test_json_1_1_is_json_too(url, make_queue):
+    method, target, headers, body = signed(url + "/", headers={"X-Amz-Target": "AmazonSQS.SendMessage", "Content-Type": "application/x-amz-json-1.1"},
+                                           body=json.dumps({"QueueUrl": make_queue(), "MessageBody": "x"}).encode())
+    answer = exchange(url, method, target, headers, body)
+    assert answer.status == 200 and json.loads(answer.body)["MD5OfMessageBody"] == md5("x")
+
+
 def test_json_to_the_path_of_a_queue(url, make_queue):
     queue = make_queue()
     path = urlsplit(queue).path

@@ -13,10 +13,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::error::{BenchError, During, Result};
+use crate::layout;
 use crate::machine::Machine;
 use crate::scenarios::Latency;
 use crate::tally::Verdict;
@@ -150,7 +150,7 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<String> {
             std::fs::File::options().create(true).append(true).open(path).during("open the results log")?;
         log.write_all(text.as_bytes()).during("write the results log")?;
     }
-    Ok(format!("{}\n{}", table(&medians), lines.join("\n")))
+    Ok(format!("{}\n{}", layout::terminal(HEADINGS, medians.iter().map(cells)), lines.join("\n")))
 }
 
 fn one(workload: Workload, peer: &Peer, settings: &Settings) -> Result<Figures> {
@@ -183,9 +183,7 @@ fn medians(all: &[Figures]) -> Vec<Figures> {
             .filter(|one| one.scenario == figures.scenario && one.server == figures.server)
             .collect();
         let median = |figure: &dyn Fn(&Figures) -> f64| {
-            let mut values: Vec<f64> = same.iter().map(|one| figure(one)).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or_default()
+            layout::median(same.iter().map(|one| figure(one))).unwrap_or_default()
         };
         let timed = |figure: fn(&Latency) -> f64| median(&|one| one.latency.as_ref().map_or(0.0, figure));
         found.push(Figures {
@@ -276,44 +274,19 @@ fn cells(figures: &Figures) -> [String; 11] {
     ]
 }
 
-fn table(medians: &[Figures]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(HEADINGS);
-    for figures in medians {
-        table.add_row(cells(figures));
-    }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.to_string()
-}
-
 fn markdown(machine: &Machine, plan: &Plan, medians: &[Figures], lines: &[String]) -> String {
     let mut text = format!(
-        "\n## {} UTC, commit {}, Amazon SQS\n\n{} cores, {:.1} GiB, Linux {}; 4 KiB write + fdatasync p50 {:.0} µs, \
-         p99 {:.0} µs.\n{} s measured after {} s, {} B bodies. Medians of {} runs, servers alternating.\n\n",
+        "\n## {} UTC, commit {}, Amazon SQS\n\n{}\n{} s measured after {} s, {} B bodies. Medians of {} runs, servers \
+         alternating.\n\n",
         machine.date,
         machine.commit,
-        machine.cores,
-        machine.memory_mib as f64 / 1024.0,
-        machine.kernel,
-        machine.sync_us_p50,
-        machine.sync_us_p99,
+        machine.line(),
         plan.settings.duration.as_secs_f64(),
         plan.settings.warmup.as_secs_f64(),
         plan.settings.body_bytes,
         plan.runs,
     );
-    let mut line = |cells: &[String]| {
-        let _infallible = writeln!(text, "| {} |", cells.join(" | "));
-    };
-    line(&HEADINGS.map(str::to_owned));
-    let right = |nth: usize| if nth < 2 { "---" } else { "---:" };
-    line(&(0..HEADINGS.len()).map(|nth| right(nth).to_owned()).collect::<Vec<_>>());
-    for figures in medians {
-        line(&cells(figures));
-    }
+    text += &layout::markdown(HEADINGS, medians.iter().map(cells));
     text.push('\n');
     for one in lines {
         let _infallible = writeln!(text, "- {one}");
@@ -361,6 +334,6 @@ mod tests {
         assert_eq!(medians.iter().map(|one| one.per_second).collect::<Vec<_>>(), [70_000.0, 200.0]);
         let lines = ratios(&medians);
         assert!(lines[0].contains("70000 messages/s [bar met]") && lines[1].contains("350 times"));
-        assert!(table(&medians).contains("baton"));
+        assert!(layout::terminal(HEADINGS, medians.iter().map(cells)).contains("baton"));
     }
 }

@@ -67,15 +67,17 @@ type State = [Words; 4];
 
 const BEGIN: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
 
-/// Four steps with the words and constants given, and the state turned by one place after each.
-macro_rules! steps {
+/// A round: steps with words and constants, four at a time, the state turned by one place after each.
+macro_rules! round {
     ($of:ident, $a:ident $b:ident $c:ident $d:ident, $s:expr,
-        ($w0:ident, $k0:literal), ($w1:ident, $k1:literal), ($w2:ident, $k2:literal), ($w3:ident, $k3:literal)) => {
+        $(($w0:ident, $k0:literal) ($w1:ident, $k1:literal) ($w2:ident, $k2:literal) ($w3:ident, $k3:literal))*) => {
         let [s0, s1, s2, s3] = $s;
-        $a = step($of($b, $c, $d), $a, $b, $w0, $k0, s0);
-        $d = step($of($a, $b, $c), $d, $a, $w1, $k1, s1);
-        $c = step($of($d, $a, $b), $c, $d, $w2, $k2, s2);
-        $b = step($of($c, $d, $a), $b, $c, $w3, $k3, s3);
+        $(
+            $a = step($of($b, $c, $d), $a, $b, $w0, $k0, s0);
+            $d = step($of($a, $b, $c), $d, $a, $w1, $k1, s1);
+            $c = step($of($d, $a, $b), $c, $d, $w2, $k2, s2);
+            $b = step($of($c, $d, $a), $b, $c, $w3, $k3, s3);
+        )*
     };
 }
 
@@ -88,26 +90,18 @@ fn step(mixed: Words, a: Words, b: Words, word: Words, constant: u32, bits: u32)
 fn compress(state: &mut State, words: &[Words; 16]) {
     let [mut a, mut b, mut c, mut d] = *state;
     let [w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15] = *words;
-    let s = [7, 12, 17, 22];
-    steps!(f, a b c d, s, (w0, 0xd76a_a478), (w1, 0xe8c7_b756), (w2, 0x2420_70db), (w3, 0xc1bd_ceee));
-    steps!(f, a b c d, s, (w4, 0xf57c_0faf), (w5, 0x4787_c62a), (w6, 0xa830_4613), (w7, 0xfd46_9501));
-    steps!(f, a b c d, s, (w8, 0x6980_98d8), (w9, 0x8b44_f7af), (w10, 0xffff_5bb1), (w11, 0x895c_d7be));
-    steps!(f, a b c d, s, (w12, 0x6b90_1122), (w13, 0xfd98_7193), (w14, 0xa679_438e), (w15, 0x49b4_0821));
-    let s = [5, 9, 14, 20];
-    steps!(g, a b c d, s, (w1, 0xf61e_2562), (w6, 0xc040_b340), (w11, 0x265e_5a51), (w0, 0xe9b6_c7aa));
-    steps!(g, a b c d, s, (w5, 0xd62f_105d), (w10, 0x0244_1453), (w15, 0xd8a1_e681), (w4, 0xe7d3_fbc8));
-    steps!(g, a b c d, s, (w9, 0x21e1_cde6), (w14, 0xc337_07d6), (w3, 0xf4d5_0d87), (w8, 0x455a_14ed));
-    steps!(g, a b c d, s, (w13, 0xa9e3_e905), (w2, 0xfcef_a3f8), (w7, 0x676f_02d9), (w12, 0x8d2a_4c8a));
-    let s = [4, 11, 16, 23];
-    steps!(h, a b c d, s, (w5, 0xfffa_3942), (w8, 0x8771_f681), (w11, 0x6d9d_6122), (w14, 0xfde5_380c));
-    steps!(h, a b c d, s, (w1, 0xa4be_ea44), (w4, 0x4bde_cfa9), (w7, 0xf6bb_4b60), (w10, 0xbebf_bc70));
-    steps!(h, a b c d, s, (w13, 0x289b_7ec6), (w0, 0xeaa1_27fa), (w3, 0xd4ef_3085), (w6, 0x0488_1d05));
-    steps!(h, a b c d, s, (w9, 0xd9d4_d039), (w12, 0xe6db_99e5), (w15, 0x1fa2_7cf8), (w2, 0xc4ac_5665));
-    let s = [6, 10, 15, 21];
-    steps!(i, a b c d, s, (w0, 0xf429_2244), (w7, 0x432a_ff97), (w14, 0xab94_23a7), (w5, 0xfc93_a039));
-    steps!(i, a b c d, s, (w12, 0x655b_59c3), (w3, 0x8f0c_cc92), (w10, 0xffef_f47d), (w1, 0x8584_5dd1));
-    steps!(i, a b c d, s, (w8, 0x6fa8_7e4f), (w15, 0xfe2c_e6e0), (w6, 0xa301_4314), (w13, 0x4e08_11a1));
-    steps!(i, a b c d, s, (w4, 0xf753_7e82), (w11, 0xbd3a_f235), (w2, 0x2ad7_d2bb), (w9, 0xeb86_d391));
+    round!(f, a b c d, [7, 12, 17, 22],
+        (w0, 0xd76a_a478) (w1, 0xe8c7_b756) (w2, 0x2420_70db) (w3, 0xc1bd_ceee) (w4, 0xf57c_0faf) (w5, 0x4787_c62a) (w6, 0xa830_4613) (w7, 0xfd46_9501)
+        (w8, 0x6980_98d8) (w9, 0x8b44_f7af) (w10, 0xffff_5bb1) (w11, 0x895c_d7be) (w12, 0x6b90_1122) (w13, 0xfd98_7193) (w14, 0xa679_438e) (w15, 0x49b4_0821));
+    round!(g, a b c d, [5, 9, 14, 20],
+        (w1, 0xf61e_2562) (w6, 0xc040_b340) (w11, 0x265e_5a51) (w0, 0xe9b6_c7aa) (w5, 0xd62f_105d) (w10, 0x0244_1453) (w15, 0xd8a1_e681) (w4, 0xe7d3_fbc8)
+        (w9, 0x21e1_cde6) (w14, 0xc337_07d6) (w3, 0xf4d5_0d87) (w8, 0x455a_14ed) (w13, 0xa9e3_e905) (w2, 0xfcef_a3f8) (w7, 0x676f_02d9) (w12, 0x8d2a_4c8a));
+    round!(h, a b c d, [4, 11, 16, 23],
+        (w5, 0xfffa_3942) (w8, 0x8771_f681) (w11, 0x6d9d_6122) (w14, 0xfde5_380c) (w1, 0xa4be_ea44) (w4, 0x4bde_cfa9) (w7, 0xf6bb_4b60) (w10, 0xbebf_bc70)
+        (w13, 0x289b_7ec6) (w0, 0xeaa1_27fa) (w3, 0xd4ef_3085) (w6, 0x0488_1d05) (w9, 0xd9d4_d039) (w12, 0xe6db_99e5) (w15, 0x1fa2_7cf8) (w2, 0xc4ac_5665));
+    round!(i, a b c d, [6, 10, 15, 21],
+        (w0, 0xf429_2244) (w7, 0x432a_ff97) (w14, 0xab94_23a7) (w5, 0xfc93_a039) (w12, 0x655b_59c3) (w3, 0x8f0c_cc92) (w10, 0xffef_f47d) (w1, 0x8584_5dd1)
+        (w8, 0x6fa8_7e4f) (w15, 0xfe2c_e6e0) (w6, 0xa301_4314) (w13, 0x4e08_11a1) (w4, 0xf753_7e82) (w11, 0xbd3a_f235) (w2, 0x2ad7_d2bb) (w9, 0xeb86_d391));
     for (old, new) in state.iter_mut().zip([a, b, c, d]) {
         *old = old.plus(new);
     }
