@@ -16,6 +16,7 @@ pub mod payload;
 pub mod producer;
 pub mod redis;
 pub mod report;
+pub mod running;
 pub mod scenarios;
 pub mod server;
 pub mod sqs;

@@ -15,6 +15,7 @@ use baton_benches::compare::{Plan, compare};
 use baton_benches::error::Result;
 use baton_benches::redis;
 use baton_benches::report::table;
+use baton_benches::running;
 use baton_benches::scenarios::{self, Scenario, Settings};
 use baton_benches::server::Target;
 use baton_benches::sqs::{self, Peer, Workload};
@@ -54,7 +55,7 @@ enum Command {
     Stomp {
         /// NAME=ADDRESS:PORT@PID, several times.
         #[arg(long = "server", required = true)]
-        servers: Vec<stomp::Server>,
+        servers: Vec<running::Server>,
         /// Producers, and as many consumers.
         #[arg(long, value_delimiter = ',', default_value = "1,4")]
         workers: Vec<usize>,
@@ -68,7 +69,7 @@ enum Command {
     Redis {
         /// NAME=ADDRESS:PORT@PID, several times.
         #[arg(long = "server", required = true)]
-        servers: Vec<stomp::Server>,
+        servers: Vec<running::Server>,
         /// Producers, and as many consumers.
         #[arg(long, value_delimiter = ',', default_value = "1,4")]
         workers: Vec<usize>,
@@ -191,8 +192,8 @@ fn main() -> ExitCode {
 /// Each run of each server in turn, then the medians and their ratio to the first server's.
 fn compare_running(
     protocol: &str,
-    run: fn(&stomp::Server, stomp::Plan) -> Result<stomp::Run>,
-    servers: &[stomp::Server],
+    run: fn(&running::Server, running::Plan) -> Result<running::Run>,
+    servers: &[running::Server],
     workers: &[usize],
     runs: usize,
     settings: &Settings,
@@ -201,14 +202,14 @@ fn compare_running(
         "| workload | server | messages/s | server CPU, µs | lost · twice | ratio |\n| --- | --- | ---: | ---: | ---: | ---: |\n",
     );
     for workers in workers.iter().copied() {
-        let plan = stomp::Plan {
+        let plan = running::Plan {
             workers,
             warmup: settings.warmup,
             duration: settings.duration,
             body_bytes: settings.body_bytes,
             window: settings.window,
         };
-        let mut results: Vec<Vec<stomp::Run>> = servers.iter().map(|_| Vec::new()).collect();
+        let mut results: Vec<Vec<running::Run>> = servers.iter().map(|_| Vec::new()).collect();
         for _ in 0..runs {
             for (server, results) in servers.iter().zip(&mut results) {
                 let run = run(server, plan)?;
