@@ -1,6 +1,9 @@
 """Fixtures: a server, a pika connection, and queues and exchanges that disappear after the test."""
 import os
+import shutil
+import tempfile
 import uuid
+from pathlib import Path
 
 import pika
 import pytest
@@ -63,6 +66,30 @@ def own_server(request, server):
         yield server
     else:
         pytest.skip("restarts the server: needs BATON_BIN or AMQP_RESTART")
+
+
+@pytest.fixture
+def limited(server):
+    """Starts brokers with these `[limits]`; `again` gives a broker others."""
+    started = []
+
+    def start(**limits):
+        home = Path(tempfile.mkdtemp(prefix="baton-limits-"))
+        config = home / "baton.toml"
+        write_limits(config, limits)
+        broker = servers.BatonServer(os.environ["BATON_BIN"], ["--config", str(config)]).start()
+        broker.again = lambda **limits: (write_limits(config, limits), broker.restart())
+        started.append((broker, home))
+        return broker
+
+    yield start
+    for broker, home in started:
+        broker.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def write_limits(config, limits):
+    config.write_text("[limits]\n" + "".join(f"{key} = {value}\n" for key, value in limits.items()))
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-//! How much memory there is for this process, and how much of it it holds, as Linux tells it. Other systems: unknown. Used by
+//! How much memory there is for this process, and how much of it it holds, as Linux tells it (other systems: unknown); and giving
+//! back what is not used any more. Used by
 //! the configuration for a default and by `serve::watch`.
 
 use std::fs;
@@ -14,6 +15,20 @@ pub(crate) fn available_bytes() -> Option<u64> {
 pub(crate) fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     kib(&status, "VmRSS:")
+}
+
+/// Has the allocator give back to the system what is freed. By itself it does so only as it goes on allocating, which a broker that keeps
+/// its producers back may not do; the memory that consumers have freed would count for ever.
+pub(crate) fn give_back() {
+    #[cfg(feature = "mimalloc")]
+    #[expect(
+        unsafe_code,
+        reason = "the allocator's own function, which takes no pointer and may be called by any thread at any time"
+    )]
+    // SAFETY: no pointers go in or out; what is in use is not touched.
+    unsafe {
+        libmimalloc_sys::mi_collect(true);
+    }
 }
 
 fn available(read: &dyn Fn(&str) -> Option<String>) -> Option<u64> {

@@ -40,6 +40,12 @@ pub trait Session: Send {
         0
     }
 
+    /// Whether messages wait during a resource alarm even if they ask for an answer: true where an answer may be late, and a refusal
+    /// would end the connection. Asked once, when the connection is opened.
+    fn waits_out_alarms(&self) -> bool {
+        false
+    }
+
     /// The engine says something.
     fn event(&mut self, now: Time, event: Event, out: &mut Output);
 

@@ -20,6 +20,8 @@ pub enum Wake {
     Requests(ConnectionId, Vec<Request>, usize),
     /// A connection's outbox has room again.
     Resume(ConnectionId),
+    /// A connection's messages wait during an alarm, also those that ask for an answer.
+    WaitOutAlarms(ConnectionId),
     /// A connection ended; what it held goes back.
     Disconnect(ConnectionId),
     /// The batch in flight has landed (or failed), and the partition wanted to know.

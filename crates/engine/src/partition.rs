@@ -296,6 +296,7 @@ impl Partition {
             }
             Wake::Kept(kept) => self.heed_kept(kept),
             Wake::Alarms(alarms) => self.set_alarms(alarms),
+            Wake::WaitOutAlarms(id) => self.wait_out_alarms(id),
             Wake::Shutdown => self.stopping = true,
             // Who moved the clock and then asks must see what time has brought about.
             Wake::ClockMoved => self.tick(),

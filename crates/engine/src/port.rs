@@ -94,6 +94,12 @@ impl Port {
         Self { id, inbox, outbox }
     }
 
+    /// From now on the connection's messages wait during a resource alarm also where they ask for an answer, which then comes when it is over,
+    /// as far as there is room for them: for protocols whose answers can be late, and whose refusals end the connection.
+    pub fn wait_out_alarms(&self) {
+        self.inbox.push(Wake::WaitOutAlarms(self.id));
+    }
+
     /// The connection's id.
     #[must_use]
     pub fn id(&self) -> ConnectionId {

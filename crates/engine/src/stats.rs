@@ -132,7 +132,7 @@ counters! {
     disk_alarm,
     /// How often it began that producers were kept back.
     blocks,
-    /// Unconfirmed publishes that wait until producers may go on.
+    /// Publishes that wait until producers may go on.
     held,
     /// Records replayed when the partition started.
     recovered_records,

@@ -202,7 +202,7 @@ fn engine_figures(engine: &Engine) -> Vec<Figure> {
         gauge("disk_full", "1 while the disk is full", stats.disk_full),
         gauge("memory_alarm", "1 while producers are kept back because memory is short", stats.memory_alarm),
         gauge("disk_alarm", "1 while producers are kept back because disk space is short", stats.disk_alarm),
-        gauge("publishes_held", "Unconfirmed publishes that wait for the end of an alarm", stats.held),
+        gauge("publishes_held", "Publishes that wait for the end of an alarm", stats.held),
         gauge("recovery_records", "Records replayed at the last start", stats.recovered_records),
         gauge("recovery_microseconds", "How long the last start's recovery took", stats.recovery_us),
     ]

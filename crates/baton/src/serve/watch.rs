@@ -114,6 +114,10 @@ struct Watcher {
 impl Watcher {
     /// The alarms, if they have changed. What cannot be measured raises none.
     fn look(&mut self) -> Option<Alarms> {
+        if self.memory.on {
+            // What consumers have freed shall end the alarm.
+            memory::give_back();
+        }
         let resident = memory::resident_bytes().unwrap_or_default();
         let free = free_bytes(&self.data_dir).unwrap_or(u64::MAX);
         self.seen.disk_free.store(free, Ordering::Relaxed);

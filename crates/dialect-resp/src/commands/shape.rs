@@ -182,7 +182,13 @@ pub fn error(refusal: &Refusal) -> String {
         RefusalCode::AuthenticationFailed => {
             "WRONGPASS invalid username-password pair or user is disabled.".into()
         }
-        RefusalCode::QueueFull | RefusalCode::DiskFull | RefusalCode::MemoryFull => format!("OOM {text}"),
+        RefusalCode::QueueFull => format!("OOM {text}"),
+        RefusalCode::MemoryFull => {
+            format!("OOM command not allowed when used memory > 'maxmemory'. ({text})")
+        }
+        RefusalCode::DiskFull => {
+            format!("MISCONF Errors writing to the AOF file: No space left on device ({text})")
+        }
         RefusalCode::Unavailable => format!("TRYAGAIN {text}"),
         RefusalCode::QueueLocked => format!("BUSY {text}"),
         RefusalCode::NamespaceNotFound => format!("ERR DB index is out of range ({text})"),
@@ -203,7 +209,8 @@ mod tests {
             (RefusalCode::AccessDenied, "NOPERM "),
             (RefusalCode::AuthenticationFailed, "WRONGPASS "),
             (RefusalCode::QueueFull, "OOM "),
-            (RefusalCode::DiskFull, "OOM "),
+            (RefusalCode::MemoryFull, "OOM command not allowed when used memory > 'maxmemory'."),
+            (RefusalCode::DiskFull, "MISCONF "),
             (RefusalCode::Unavailable, "TRYAGAIN "),
             (RefusalCode::MessageTooLarge, "ERR "),
         ] {

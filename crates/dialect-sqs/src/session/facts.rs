@@ -24,7 +24,8 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn of(info: &QueueInfo) -> Self {
+    /// `message_bytes_max`: what the broker takes at all.
+    pub(crate) fn of(info: &QueueInfo, message_bytes_max: u64) -> Self {
         let policy = &info.policy;
         Self {
             missing: false,
@@ -32,7 +33,11 @@ impl Facts {
             fifo: names::is_fifo(&info.name),
             dedup_by_body: policy.dedup.is_some_and(|dedup| dedup.by_body),
             wait_ms: attributes::wait_ms(policy),
-            message_bytes_max: policy.capacity.message_bytes_max.unwrap_or(MESSAGE_BYTES_MAX),
+            message_bytes_max: policy
+                .capacity
+                .message_bytes_max
+                .unwrap_or(MESSAGE_BYTES_MAX)
+                .min(message_bytes_max),
             redrive_allow: attributes::label(policy, attributes::REDRIVE_ALLOW).map(str::to_owned),
         }
     }

@@ -84,6 +84,8 @@ pub struct SqsSession {
     encrypted: bool,
     /// Nobody can guess it: request ids are made of it.
     entropy: u64,
+    /// What the broker takes at all.
+    message_bytes_max: u64,
     /// Requests so far: the number of the open one.
     calls: u64,
     facts: BTreeMap<Name, Box<Facts>>,
@@ -233,6 +235,7 @@ impl SqsSession {
             options,
             encrypted: context.encrypted,
             entropy: context.entropy,
+            message_bytes_max: context.message_bytes_max,
             calls: 0,
             facts: BTreeMap::new(),
             verifier: Verifier::default(),
@@ -318,7 +321,7 @@ impl SqsSession {
 
     fn learn(&mut self, name: Name, result: Result<Reply, Refusal>) -> Result<(), SqsError> {
         let facts = match result {
-            Ok(Reply::Queue { info, .. }) => Facts::of(&info),
+            Ok(Reply::Queue { info, .. }) => Facts::of(&info, self.message_bytes_max),
             Ok(_) => {
                 return Err(SqsError::new(
                     Kind::InternalFailure,

@@ -252,7 +252,7 @@ impl StompSession {
                 }
             }
             Event::Closing { reason } => self.shut_down(&reason, out),
-            // The protocol has no word for it: producers are stopped by TCP.
+            // The protocol has no word for it: receipts come later.
             Event::Blocked { .. } | Event::Delivered(_) | Event::Fetched { .. } | Event::Heard { .. } => {}
         }
     }
@@ -292,6 +292,10 @@ impl Session for StompSession {
             }
         }
         self.settling.flush(out);
+    }
+
+    fn waits_out_alarms(&self) -> bool {
+        true
     }
 
     fn awaited_bytes(&self) -> usize {

@@ -1,8 +1,9 @@
 //! Keeping producers back while the disk is full or a resource alarm is on. Everybody is told ([`Event::Blocked`]). A publish
 //! that asks for an answer gets it: a refusal. One that asks for none waits here, up to a limit, because a refusal of it can
-//! only be said by ending something, often a channel on which the same client also consumes. Nothing else is kept back.
+//! only be said by ending something, often a channel on which the same client also consumes; so does every publish of a connection
+//! of which any refusal is the end. Nothing else is kept back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use baton_model::{ConnectionId, Event, Name, Request, Token};
 
@@ -23,6 +24,8 @@ pub(super) struct Held {
     by_connection: BTreeMap<ConnectionId, usize>,
     /// The namespaces of connections, for those that go while something of theirs waits.
     namespaces: BTreeMap<ConnectionId, Name>,
+    /// Connections whose publishes wait in any case.
+    patient: BTreeSet<ConnectionId>,
     /// Connections that are gone.
     gone: Vec<ConnectionId>,
 }
@@ -99,11 +102,24 @@ impl Partition {
 
     /// A publish that asked for no answer waits, if there is room. `Some`: there is none.
     pub(super) fn hold(&mut self, connection: ConnectionId, request: Request) -> Option<Request> {
+        let patient = self.held.patient.contains(&connection);
         let bytes = match &request {
-            Request::Publish(publish) if !publish.confirm => publish.message.size_bytes(),
+            Request::Publish(publish) if patient || !publish.confirm => publish.message.size_bytes(),
+            Request::Group { requests, .. } if patient => {
+                let messages = requests.iter().filter_map(|request| match request {
+                    Request::Publish(publish) => Some(publish.message.size_bytes() + REQUEST_BYTES),
+                    _ => None,
+                });
+                messages.fold(0, usize::saturating_add)
+            }
             _ => return Some(request),
         };
         self.held.hold(connection, request, bytes)
+    }
+
+    /// See [`Port::wait_out_alarms`](crate::Port::wait_out_alarms).
+    pub(super) fn wait_out_alarms(&mut self, connection: ConnectionId) {
+        self.held.patient.insert(connection);
     }
 
     /// The connection uses this namespace from now on.
@@ -113,6 +129,7 @@ impl Partition {
 
     /// A connection ended. Returns whether the core still has to hear of it.
     pub(super) fn ends(&mut self, connection: ConnectionId) -> bool {
+        self.held.patient.remove(&connection);
         let gone = self.held.gone.iter().position(|id| *id == connection);
         if let Some(index) = gone {
             self.held.gone.swap_remove(index);

@@ -81,7 +81,11 @@ impl Partition {
                 }
                 Wake::Shutdown => self.stopping = true,
                 Wake::Kept(kept) => self.heed_kept(kept),
-                Wake::Resume(_) | Wake::Alarms(_) | Wake::Journal | Wake::ClockMoved => {}
+                Wake::Resume(_)
+                | Wake::WaitOutAlarms(_)
+                | Wake::Alarms(_)
+                | Wake::Journal
+                | Wake::ClockMoved => {}
             }
         }
     }

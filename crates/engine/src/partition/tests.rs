@@ -567,6 +567,40 @@ fn what_asks_for_no_answer_waits_for_the_end_of_an_alarm_in_order() {
 }
 
 #[test]
+fn a_connection_that_waits_out_alarms_is_answered_when_they_are_over() {
+    let mut driver = start(&MemoryStore::default(), Options::default());
+    let (patient, other) = (driver.connect(), driver.connect());
+    patient.wait_out_alarms();
+    driver.set_alarms(MEMORY);
+    let group = |token| Request::Group {
+        token: Token(token),
+        requests: vec![publish(0, "q", 10), publish(0, "q", 10)],
+    };
+    for (port, first) in [(&patient, 1), (&other, 11)] {
+        submit(port, publish(first, "q", 10));
+        submit(port, group(first + 1));
+    }
+    driver.rest(T0.after_ms(200));
+    assert_eq!(
+        (told(&patient), told(&other)),
+        (
+            vec!["b+".to_owned()],
+            vec!["b+".to_owned(), "x11 MemoryFull".to_owned(), "r12 MemoryFull".to_owned()]
+        )
+    );
+    assert_eq!(driver.stats().held, 2);
+    let body = crate::alarms::HELD_BYTES_PER_CONNECTION_MAX;
+    submit(&patient, publish(3, "q", body));
+    driver.rest(T0.after_ms(210));
+    assert_eq!(told(&patient), ["x3 MemoryFull"], "there is a limit");
+    driver.set_alarms(Alarms::default());
+    driver.rest(T0.after_ms(220));
+    let told = told(&patient);
+    assert!(["b-", "p1", "r2"].iter().all(|what| told.contains(&(*what).to_owned())), "{told:?}");
+    assert_eq!((driver.stats().held, driver.stats().published), (0, 3));
+}
+
+#[test]
 fn what_waits_is_limited_and_an_orderly_end_does_not_lose_it() {
     let store = MemoryStore::default();
     let mut driver = start(&store, Options::default());

@@ -244,7 +244,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 *namespace = self.gate.namespace().clone();
                 if self.port.is_none() {
                     let entry = Arc::clone(&self.entry);
-                    self.port = Some(self.hub.ports.connect(Arc::new(move || entry.ring())));
+                    let port = self.hub.ports.connect(Arc::new(move || entry.ring()));
+                    if self.session.waits_out_alarms() {
+                        port.wait_out_alarms();
+                    }
+                    self.port = Some(port);
                 }
                 self.entry.describe(self.session.describe());
                 true
