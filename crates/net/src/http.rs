@@ -107,7 +107,8 @@ impl HttpService {
         }
         let upgrade = upgrade.lock().take();
         if let Some(upgrade) = upgrade {
-            self.serve_websocket::<S>(upgrade, entry).await;
+            // On its own: hardly any connection needs the room.
+            Box::pin(self.serve_websocket::<S>(upgrade, entry)).await;
         }
     }
 

@@ -219,7 +219,8 @@ impl Door {
         match &self.service {
             Service::Session(factory) => {
                 let session = factory(self.hub.session_context(entry));
-                drive(stream, session, Arc::clone(&self.hub), Arc::clone(entry)).await;
+                // On its own: it is several times as large as what serves HTTP, whose connections must not take its room.
+                Box::pin(drive(stream, session, Arc::clone(&self.hub), Arc::clone(entry))).await;
             }
             Service::Http(http) => http.serve(stream, entry).await,
         }
