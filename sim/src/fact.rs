@@ -69,6 +69,8 @@ pub enum Known {
         /// What.
         ended: Ended,
     },
+    /// It hung up without waiting for an answer: what it would have received may be given back.
+    Left,
     /// It was told that this is done.
     Done {
         /// Which.

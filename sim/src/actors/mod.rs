@@ -7,7 +7,7 @@
 //! hoarder     sends bursts that nobody waits for
 //! operator    purges, deletes, moves, edits
 //!
-//! amqp, stomp, redis                           speak the protocol of that name, byte for byte, to the real session
+//! amqp, stomp, redis, sqs                      speak the protocol of that name, byte for byte, to the real session
 //! wire                                         the connection between them and it
 //! ```
 
@@ -19,6 +19,7 @@ mod neutral;
 mod operator;
 mod producer;
 mod redis;
+mod sqs;
 mod stomp;
 mod transactor;
 mod wire;
@@ -43,14 +44,15 @@ pub enum Role {
     Hoarder,
     Stomp,
     Redis,
+    Sqs,
 }
 
 impl Role {
     pub(crate) fn any(dice: &mut Dice) -> Self {
-        use Role::{Amqp, Consumer, Fetcher, Operator, Producer, Redis, Stomp, Transactor};
+        use Role::{Amqp, Consumer, Fetcher, Operator, Producer, Redis, Sqs, Stomp, Transactor};
         *dice.pick(&[
             Producer, Producer, Consumer, Consumer, Fetcher, Fetcher, Transactor, Operator, Amqp, Amqp,
-            Stomp, Stomp, Redis, Redis,
+            Stomp, Stomp, Redis, Redis, Sqs, Sqs,
         ])
     }
 
@@ -64,6 +66,7 @@ impl Role {
             Self::Hoarder => Box::new(neutral::Neutral::new(hoarder::Hoarder { brief: number % 2 == 1 })),
             Self::Amqp => Box::new(wire::Wire::new(number, amqp::Client::default())),
             Self::Redis => Box::new(wire::Wire::new(number, redis::Client::new(number))),
+            Self::Sqs => Box::new(sqs::Client::new(number)),
             Self::Stomp => Box::new(wire::Wire::new(number, stomp::Client::new(number))),
         }
     }

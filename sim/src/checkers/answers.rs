@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use baton_model::event::PublishOutcome;
+use baton_model::request::Settle;
 use baton_model::{Event, Request, Token};
 
 use super::{Checker, flat};
@@ -26,14 +27,19 @@ impl Checker for Answers {
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Asked { by, request, .. } = fact {
             for request in flat(request) {
-                if let Request::Publish(publish) = request
-                    && publish.confirm
-                {
-                    self.count += 1;
-                    self.asked.insert((*by, publish.token), self.count);
-                    // The same publish again, because its queue was gone: it gets an answer of its own.
-                    self.answered.remove(&(*by, publish.token));
-                }
+                let token = match request {
+                    Request::Publish(publish) if publish.confirm => {
+                        self.count += 1;
+                        self.asked.insert((*by, publish.token), self.count);
+                        publish.token
+                    }
+                    Request::Settle(Settle { token: Some(token), .. }) => *token,
+                    Request::Fetch(fetch) => fetch.token,
+                    _ => continue,
+                };
+                // A token that is used anew, once its question was answered, gets an answer anew: for a message that found its
+                // queue gone, and for what a session had to know before it could ask.
+                self.answered.remove(&(*by, token));
             }
         }
         let Fact::Told { to, event, .. } = fact else { return Ok(()) };

@@ -20,6 +20,8 @@ struct Client {
     handed: VecDeque<Message>,
     /// What it said of messages and its session did not carry out.
     said: BTreeMap<(Serial, Ended), usize>,
+    /// It hung up.
+    left: bool,
     /// Settlements that will be answered.
     asked: BTreeMap<Token, Vec<Serial>>,
     /// Messages about which the broker said that they are settled, or taken back.
@@ -47,13 +49,14 @@ impl Client {
 
     fn settles(&mut self, serial: Serial, outcome: &Outcome) -> Result<(), String> {
         let ended = match outcome {
-            Outcome::Complete => Ended::Completed,
+            Outcome::Complete | Outcome::CompleteLate => Ended::Completed,
             Outcome::Release { .. } | Outcome::Extend { lease_ms: 0 } => Ended::Released,
             Outcome::Reject { .. } => Ended::Rejected,
             _ => return Ok(()),
         };
         match self.said.get_mut(&(serial, ended)) {
             Some(left @ 1..) => *left -= 1,
+            _ if self.left && ended == Ended::Released => {}
             _ => return Err(format!("message {serial} is {ended:?}, which its client did not say")),
         }
         Ok(())
@@ -82,6 +85,7 @@ impl Client {
                     ));
                 }
             },
+            Known::Left => self.left = true,
             // That is for `kept`.
             Known::Confirmed { .. } => {}
         }

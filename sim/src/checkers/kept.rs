@@ -88,7 +88,7 @@ impl Kept {
                     let Some((queue, _, serial)) = self.receipts.copy(delivery) else { continue };
                     let name = self.names.of(queue);
                     let takes = match settle.outcome {
-                        Outcome::Complete => true,
+                        Outcome::Complete | Outcome::CompleteLate => true,
                         // An unknown queue is one that was made anew: it has no dead letters.
                         Outcome::Reject { .. } => rejects_to_nowhere(name),
                         _ => false,

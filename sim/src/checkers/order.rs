@@ -46,8 +46,8 @@ impl Order {
                 }
             }
             Request::Settle(settle) => {
-                use baton_model::Outcome::{Complete, Defer, Reject};
-                if !matches!(settle.outcome, Complete | Defer | Reject { .. }) {
+                use baton_model::Outcome::{Complete, CompleteLate, Defer, Reject};
+                if !matches!(settle.outcome, Complete | CompleteLate | Defer | Reject { .. }) {
                     return;
                 }
                 for delivery in &settle.deliveries {

@@ -39,7 +39,9 @@ pub(super) struct Settled {
 impl Settled {
     fn asked(&mut self, by: Key, request: &Request) {
         match request {
-            Request::Settle(settle) if settle.outcome == Outcome::Complete => {
+            Request::Settle(settle)
+                if matches!(settle.outcome, Outcome::Complete | Outcome::CompleteLate) =>
+            {
                 if let Some(token) = settle.token {
                     self.asked.insert((by, token), settle.deliveries.to_vec());
                 }
