@@ -132,7 +132,7 @@ impl Partition {
             turn_wanted: false,
             stopped: None,
             stopping: false,
-            plan: Plan::new(snapshot_position, snapshot_bytes, options.snapshot_bytes_min),
+            plan: Plan::new(snapshot_position, snapshot_bytes, options.snapshot_bytes_min, now),
             snapshot_ready: None,
             jobs: Vec::new(),
             reclaim: Reclaim::new(now),

@@ -34,6 +34,7 @@ pub(crate) struct FreedPages {
     writing: Vec<Held>,
     /// Before the newest one began: the one before it may name them.
     older: Vec<Held>,
+    total_bytes: u64,
 }
 
 impl Freed {
@@ -51,7 +52,13 @@ impl Freed {
 
 impl FreedPages {
     pub(crate) fn add(&mut self, at: Held) {
+        self.total_bytes += at.bytes;
         self.fresh.push(at);
+    }
+
+    /// Bytes that count as live only because a snapshot may name them.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        self.total_bytes
     }
 
     /// A snapshot begins: it names none of those given up so far.
@@ -63,7 +70,10 @@ impl FreedPages {
     pub(crate) fn end(&mut self) -> Freed {
         let named_by_none = std::mem::replace(&mut self.older, std::mem::take(&mut self.writing));
         let mut freed = Freed::default();
-        named_by_none.into_iter().for_each(|at| freed.add(at));
+        for at in named_by_none {
+            self.total_bytes -= at.bytes;
+            freed.add(at);
+        }
         freed
     }
 }
@@ -193,6 +203,7 @@ mod tests {
         };
         assert_eq!(snapshot(&mut pages), 100, "the snapshot before may name it");
         assert_eq!(snapshot(&mut pages), 0);
+        assert_eq!(pages.total_bytes(), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use baton_core::codec;
 use baton_core::snapshot::Item;
 use baton_journal::{JournalError, Position};
+use baton_model::Time;
 
 use crate::Machine;
 use crate::error::EngineError;
@@ -21,6 +22,11 @@ const GROWTH: u64 = 32;
 /// Beyond this growth, bytes, twice its size is enough: so much is replayed in about half a second.
 const GROWTH_BYTES_MAX: u64 = 256 << 20;
 
+/// Between two snapshots that only let go of pages there is at least so much time, milliseconds,
+const PAUSE_MS_MIN: u64 = 1_000;
+/// and a millisecond for so many bytes of the last one: fifty times what encoding it takes.
+const PAUSE_BYTES_PER_MS: u64 = 4_000;
+
 /// When the next snapshot is due.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -32,14 +38,29 @@ pub(crate) struct Plan {
     pub(crate) covered: Position,
     /// One waits to be written, or is being written.
     pub(crate) under_way: bool,
-    /// One is wanted, though the journal has not grown enough: dead segments wait for it.
+    /// One is wanted, though the journal has not grown enough: dead segments wait for it, or pages that were given up.
     pub(crate) wanted: bool,
+    /// When the newest one began.
+    pub(crate) begun_at: Time,
     grow_min: u64,
 }
 
 impl Plan {
-    pub(crate) fn new(covered: Position, last_bytes: u64, grow_min: u64) -> Self {
-        Self { last_position: covered, last_bytes, covered, under_way: false, wanted: false, grow_min }
+    pub(crate) fn new(covered: Position, last_bytes: u64, grow_min: u64, now: Time) -> Self {
+        Self {
+            last_position: covered,
+            last_bytes,
+            covered,
+            under_way: false,
+            wanted: false,
+            begun_at: now,
+            grow_min,
+        }
+    }
+
+    /// Whether another one for the sake of pages that were given up would not take too much of the time.
+    pub(crate) fn has_rested(&self, now: Time) -> bool {
+        now.since_ms(self.begun_at) >= PAUSE_MS_MIN.max(self.last_bytes / PAUSE_BYTES_PER_MS)
     }
 
     /// Whether a journal that ends at `end` has grown enough.

@@ -180,3 +180,26 @@ fn a_deep_queue_is_in_memory_neither_before_nor_after_a_restart() {
     assert_eq!(drain(&mut driver, T0.after_ms(1)), (0..10_000).collect::<Vec<_>>());
     assert_eq!(driver.stats().messages, 0);
 }
+
+#[test]
+fn the_pages_of_a_queue_that_was_emptied_hold_no_disk_though_nothing_more_happens() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut driver = open(directory.path(), T0);
+    let port = connect(&mut driver);
+    for number in 0..10_000 {
+        publish(&port, number);
+        if number % 100 == 99 {
+            driver.rest(T0);
+        }
+    }
+    assert_eq!(drain(&mut driver, T0).len(), 10_000);
+    // Only time passes: whoever drives it gives it a turn when it wants one.
+    let mut now = T0;
+    for _ in 0..200 {
+        now = now.after_ms(driver.timeout_ms(now).unwrap_or(60_000).max(1));
+        driver.rest(now);
+    }
+    let stats = driver.stats();
+    assert!(stats.live_bytes < 10_000, "{stats:?}");
+    assert!(stats.disk_bytes <= 2 * SEGMENT_BYTES + 2 * stats.live_bytes, "{stats:?}");
+}

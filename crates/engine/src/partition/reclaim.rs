@@ -164,6 +164,14 @@ impl Partition {
         self.reclaim.look_bytes = (longest_bytes / 4).max(STRETCH_BYTES);
         self.plan.wanted |= uncovered_bytes > longest_bytes;
         let goal_bytes = live_bytes / 2 + longest_bytes / 2;
+        // Pages that were given up pin their segments until two more snapshots have begun, though nothing else happens.
+        let given_up_bytes = self.store.freed_pages.total_bytes();
+        if given_up_bytes > 0 && (dead_bytes > goal_bytes || given_up_bytes > longest_bytes) {
+            let rested = self.plan.has_rested(now);
+            self.plan.wanted |= rested;
+            // Otherwise, look again.
+            self.reclaim.wanted |= !rested;
+        }
         if self.reclaim.run.is_some() || dead_bytes <= goal_bytes {
             return;
         }

@@ -63,8 +63,11 @@ impl Partition {
             return false;
         }
         if self.store.builder.is_empty() {
-            // An empty batch asks whether there is space again, or lets what was written before it become durable.
-            return (self.pressure.full && self.probe_at <= self.now) || self.connections.sync_awaited();
+            // An empty batch asks whether there is space again, lets what was written before it become durable, or is where
+            // a snapshot stands.
+            return (self.pressure.full && self.probe_at <= self.now)
+                || self.connections.sync_awaited()
+                || (self.plan.wanted && !self.plan.under_way && !self.pressure.full);
         }
         self.connections.fill_awaited()
             || self.linger_until.is_some_and(|until| until <= self.now)
@@ -170,6 +173,7 @@ impl Partition {
             Ok(records) => {
                 self.plan.under_way = true;
                 self.plan.wanted = false;
+                self.plan.begun_at = self.now;
                 self.store.freed_pages.begin();
                 self.plan.last_position = position;
                 let pause_us = started.elapsed().as_micros();
