@@ -122,7 +122,7 @@ impl HttpService {
         // Taken out of its counting wrapper: the driver counts.
         let Ok(parts) = upgraded.downcast::<TokioIo<Counted<S>>>() else { return };
         let (stream, read) = (parts.io.into_inner().stream, parts.read_buf.to_vec());
-        let stream = WebSocketBytes::new(stream, read, self.hub.message_bytes_max).await;
+        let stream = WebSocketBytes::new(stream, &read).await;
         let session = (route.factory)(self.hub.session_context(entry));
         drive(stream, session, Arc::clone(&self.hub), Arc::clone(entry)).await;
     }

@@ -4,6 +4,8 @@
 //! Messages are cut anywhere: a message is a piece of the stream, as the clients of STOMP over WebSocket take it. What is
 //! written is a text message where it is UTF-8, since some of them understand no other, and a binary one where it is not.
 
+mod pieces;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -22,7 +24,8 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
 use crate::driver::SessionFactory;
-use crate::limits::{INPUT_SLACK_BYTES, WEBSOCKET_MESSAGE_BYTES};
+use crate::limits::WEBSOCKET_MESSAGE_BYTES;
+use pieces::{PIECE_BYTES, Pieces};
 
 /// What is served over WebSocket.
 #[derive(Clone)]
@@ -104,17 +107,19 @@ fn host(authority: &str) -> &str {
 
 /// A WebSocket as a stream of bytes.
 pub(crate) struct WebSocketBytes<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Pieces<S>>,
     /// What is left of the message that is being read.
     rest: Bytes,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketBytes<S> {
-    /// Takes over a stream after the handshake. `read` was read of it already.
-    pub(crate) async fn new(stream: S, read: Vec<u8>, message_bytes_max: u64) -> Self {
-        let max = usize::try_from(message_bytes_max).unwrap_or(usize::MAX).saturating_add(INPUT_SLACK_BYTES);
-        let config = WebSocketConfig::default().max_message_size(Some(max)).max_frame_size(Some(max));
-        let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
+    /// Takes over a stream after the handshake. `read` was read of it already. How large what it says may be is for the session to
+    /// say.
+    pub(crate) async fn new(stream: S, read: &[u8]) -> Self {
+        let max = usize::try_from(PIECE_BYTES).ok();
+        let config = WebSocketConfig::default().max_message_size(max).max_frame_size(max);
+        let pieces = Pieces::new(stream, read);
+        let socket = WebSocketStream::from_raw_socket(pieces, Role::Server, Some(config)).await;
         Self { socket, rest: Bytes::new() }
     }
 }
@@ -185,6 +190,9 @@ fn io_error(error: Error) -> io::Error {
 mod tests {
     use std::sync::Arc;
 
+    use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
     use super::*;
 
     fn route() -> WebSocketRoute {
@@ -245,7 +253,7 @@ mod tests {
         use futures_util::{SinkExt, StreamExt};
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (near, far) = tokio::io::duplex(1 << 16);
-        let mut server = WebSocketBytes::new(near, Vec::new(), 1_000).await;
+        let mut server = WebSocketBytes::new(near, &[]).await;
         let mut client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         client.send(Message::Text("SEND".into())).await.unwrap();
         client.send(Message::Binary(Bytes::from_static(b"\n\0"))).await.unwrap();
@@ -259,5 +267,85 @@ mod tests {
         assert_eq!(client.next().await.unwrap().unwrap(), Message::Binary(Bytes::from_static(b"\xff")));
         client.close(None).await.unwrap();
         assert_eq!(server.read(&mut got).await.unwrap(), 0);
+    }
+
+    /// A masked frame as a client sends it.
+    fn frame(opcode: OpCode, is_final: bool, payload: &[u8]) -> Vec<u8> {
+        let mask = [7, 99, 201, 3];
+        let header = FrameHeader { is_final, opcode, mask: Some(mask), ..FrameHeader::default() };
+        let mut bytes = Vec::new();
+        header.format(payload.len() as u64, &mut bytes).unwrap();
+        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes
+    }
+
+    #[tokio::test]
+    async fn long_and_fragmented_messages_come_in_order_whatever_the_reads() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let long: Vec<u8> = (0..300_001_u32).map(|n| n.to_le_bytes()[0] | 0x80).collect();
+        let text = "ü".repeat(100_000).into_bytes();
+        let (data, control) = (OpCode::Data, OpCode::Control);
+        let mut sent = Vec::new();
+        sent.extend(frame(data(Data::Text), true, b"CONNECT"));
+        sent.extend(frame(data(Data::Binary), true, &long));
+        sent.extend(frame(data(Data::Text), false, &text));
+        sent.extend(frame(control(Control::Ping), true, b"still there?"));
+        sent.extend(frame(data(Data::Continue), false, b""));
+        sent.extend(frame(data(Data::Continue), true, b"end"));
+        sent.extend(frame(data(Data::Binary), true, b"last"));
+        let expected = [b"CONNECT".as_slice(), &long, &text, b"end", b"last"].concat();
+        for piece in [1_usize, 13, 4_096, 65_537, usize::MAX] {
+            let (near, mut far) = tokio::io::duplex(1 << 16);
+            // What came with the handshake is the beginning of the stream.
+            let (early, rest) = sent.split_at(5);
+            let mut server = WebSocketBytes::new(near, early).await;
+            let rest = rest.to_vec();
+            let client = tokio::spawn(async move {
+                let step = if piece == 1 { 997 } else { piece };
+                for part in rest.chunks(step.min(rest.len())) {
+                    far.write_all(part).await.unwrap();
+                }
+                far
+            });
+            let mut got = Vec::new();
+            let mut buf = vec![0; piece.clamp(61, 1 << 16)];
+            while got.len() < expected.len() {
+                let read = server.read(&mut buf).await.unwrap();
+                assert!(read > 0, "the end after {} bytes", got.len());
+                got.extend_from_slice(&buf[..read]);
+            }
+            assert!(got == expected, "in reads of {piece}");
+            server.flush().await.unwrap();
+            let mut far = client.await.unwrap();
+            let mut pong = [0; 14];
+            far.read_exact(&mut pong).await.unwrap();
+            assert_eq!(&pong[2..], b"still there?");
+            far.write_all(&frame(control(Control::Close), true, b"")).await.unwrap();
+            assert_eq!(server.read(&mut buf).await.unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_that_are_out_of_place_end_it() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let data = OpCode::Data;
+        let unmasked = [0x82, 1, b'x'].to_vec();
+        for wrong in [
+            frame(data(Data::Continue), true, b"of what?"),
+            [frame(data(Data::Text), false, b"one"), frame(data(Data::Text), true, b"two")].concat(),
+            frame(OpCode::Control(Control::Ping), true, &[b'x'; 126]),
+            frame(data(Data::Text), true, b"\xff"),
+            unmasked,
+        ] {
+            let (near, mut far) = tokio::io::duplex(1 << 16);
+            let mut server = WebSocketBytes::new(near, &[]).await;
+            far.write_all(&wrong).await.unwrap();
+            let mut buf = [0; 100];
+            let read = async {
+                while server.read(&mut buf).await? > 0 {}
+                io::Result::Ok(())
+            };
+            assert!(read.await.is_err(), "{wrong:?}");
+        }
     }
 }
