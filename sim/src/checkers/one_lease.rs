@@ -53,6 +53,19 @@ impl OneLease {
         self.leases.get_mut(&copy).filter(|lease| lease.at == *at)
     }
 
+    /// Extensions of the same leases that are under way at the same time count with the earliest end of all: which of them is done
+    /// last is not known.
+    fn cap(&mut self, deliveries: &[DeliveryRef], until: Time) {
+        let same = |others: &[DeliveryRef]| others.iter().any(|delivery| deliveries.contains(delivery));
+        let under_way = || self.extending.values().filter(|(others, _)| same(others));
+        let until = under_way().map(|(_, other)| *other).chain([until]).min().unwrap_or(until);
+        for (others, other) in self.extending.values_mut() {
+            if same(others) {
+                *other = until;
+            }
+        }
+    }
+
     fn asked(&mut self, at: Time, by: Key, request: &Request) {
         match request {
             Request::Settle(settle) => {
@@ -68,8 +81,10 @@ impl OneLease {
                 if let (Some(token), Outcome::Extend { lease_ms: lease_ms @ 1.. }) =
                     (settle.token, &settle.outcome)
                 {
-                    let until = at.after_ms(*lease_ms);
-                    self.extending.insert((by, token), (settle.deliveries.to_vec(), until));
+                    self.extending.insert((by, token), (settle.deliveries.to_vec(), at.after_ms(*lease_ms)));
+                }
+                if let Outcome::Extend { lease_ms: lease_ms @ 1.. } = settle.outcome {
+                    self.cap(&settle.deliveries, at.after_ms(lease_ms));
                 }
             }
             Request::Recover { link, .. } | Request::Detach { link, .. } => {
