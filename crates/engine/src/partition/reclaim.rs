@@ -162,7 +162,8 @@ impl Partition {
             }
         }
         self.reclaim.look_bytes = (longest_bytes / 4).max(STRETCH_BYTES);
-        self.plan.wanted |= uncovered_bytes > longest_bytes;
+        // What is dead and waits for a snapshot takes up disk: one that is worth it is not waited for with another.
+        self.plan.wanted |= uncovered_bytes > 0 && uncovered_bytes >= longest_bytes / 2;
         let goal_bytes = live_bytes / 2 + longest_bytes / 2;
         // Pages that were given up pin their segments until two more snapshots have begun, though nothing else happens.
         let given_up_bytes = self.store.freed_pages.total_bytes();
