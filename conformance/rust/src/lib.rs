@@ -96,6 +96,7 @@ fn spawn(binary: &PathBuf, home: &TempDir, listen: &Listen) -> (Child, Listen) {
         .stderr(log)
         .spawn()
         .expect("BATON_BIN can be started");
+    guard(&child);
     let deadline = Instant::now() + READY_MAX;
     loop {
         if let Some(listen) = fs::read(&ready).ok().and_then(|bytes| endpoints(&bytes)) {
@@ -107,6 +108,17 @@ fn spawn(binary: &PathBuf, home: &TempDir, listen: &Listen) -> (Child, Listen) {
         assert!(Instant::now() < deadline, "baton was not ready within {READY_MAX:?}:\n{}", log());
         sleep(POLL);
     }
+}
+
+/// Sees to it that a broker does not outlive this process, which drops nothing that is shared by all tests: a shell waits for
+/// the end of its input, which nobody but this process holds open, and kills it then.
+fn guard(child: &Child) {
+    let shell = Command::new("sh")
+        .args(["-c", "cat > /dev/null; kill -9 $0 2> /dev/null", &child.id().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn();
+    std::mem::forget(shell.expect("a shell can be started").stdin);
 }
 
 /// What the ready file says; `None` while it is not wholly written.
