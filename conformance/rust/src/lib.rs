@@ -118,7 +118,8 @@ fn guard(child: &Child) {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn();
-    std::mem::forget(shell.expect("a shell can be started").stdin);
+    // Held open as long as the process lives: nobody closes it but the system.
+    let _held = std::mem::ManuallyDrop::new(shell.expect("a shell can be started").stdin);
 }
 
 /// What the ready file says; `None` while it is not wholly written.
