@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -134,6 +135,24 @@ pub fn device_flushes(path: &Path) -> Option<u64> {
     let stat = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
     // Documentation/block/stat.rst: "flush I/Os" is the 16th field.
     stat.split_ascii_whitespace().nth(15)?.parse().ok()
+}
+
+/// How long nothing may move, while messages are missing, before those count as lost.
+pub const STALL_MAX: Duration = Duration::from_secs(20);
+
+/// Waits until as many are done as were promised, or nothing has moved for [`STALL_MAX`].
+pub fn await_all(done: impl Fn() -> u64, promised: u64) {
+    let mut last = (0, Instant::now());
+    loop {
+        let now = done();
+        if now >= promised || last.1.elapsed() > STALL_MAX {
+            return;
+        }
+        if now > last.0 {
+            last = (now, Instant::now());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[cfg(test)]

@@ -8,15 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{BenchError, During, Result};
-use crate::measure::Probe;
+use crate::measure::{Probe, await_all};
+use crate::scenarios::flow::join;
 use crate::tally::{Arrivals, Bitmap, Published, verdict};
 
 /// How long connecting, writing and a call of the set-up may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a worker that waits looks whether it should stop.
 const POLL: Duration = Duration::from_millis(50);
-/// How long consumers may receive nothing, while messages are missing, before those count as lost.
-const STALL_MAX: Duration = Duration::from_secs(20);
 /// First size of a receive buffer: some reads of whatever a socket holds.
 const BUFFER_BYTES: usize = 1024 * 1024;
 /// With less room than this what was not taken is moved to the front.
@@ -116,7 +115,7 @@ where
         // A producer that failed still has to leave the consumers their end.
         let confirmed: Vec<Result<Bitmap>> = producers.into_iter().map(join).collect();
         let promised: u64 = confirmed.iter().flatten().map(Bitmap::len).sum();
-        await_all(received, promised);
+        await_all(|| received.load(Ordering::Relaxed), promised);
         stop_consumers.store(true, Ordering::Relaxed);
         let mut arrivals = Arrivals::default();
         for one in consumers {
@@ -134,24 +133,6 @@ where
             duplicates: verdict.duplicates,
         })
     })
-}
-
-fn join<T>(worker: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
-    worker.join().unwrap_or_else(|_| Err(BenchError::Run("a worker panicked".to_owned())))
-}
-
-fn await_all(received: &AtomicU64, promised: u64) {
-    let mut last = (0, Instant::now());
-    loop {
-        let now = received.load(Ordering::Relaxed);
-        if now >= promised || last.1.elapsed() > STALL_MAX {
-            return;
-        }
-        if now > last.0 {
-            last = (now, Instant::now());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// A connection, with what was read and not taken. The buffer is not filled anew for each read: what a client spends the

@@ -8,6 +8,7 @@ import stomp
 from pika.exceptions import NackError
 
 import sqs_tools
+from test_stomp import Listener
 from tools import connect
 
 WAIT_S = 20
@@ -82,26 +83,20 @@ class Redis:
         self.client.close()
 
 
-class Stomp(stomp.ConnectionListener):
+class Stomp(Listener):
     """`put` asks for a receipt and waits for it; `send` leaves it to `receipts`."""
 
     def __init__(self, broker, name="limits"):
         self.destination = f"/queue/{name}"
-        self.messages, self.receipts, self.errors = queue.Queue(), queue.Queue(), queue.Queue()
+        super().__init__()
         host, port = broker.stomp_listen.rsplit(":", 1)
         self.connection = stomp.Connection12([(host, int(port))], auto_decode=False, auto_content_length=True)
         self.connection.set_listener("", self)
         self.connection.connect("guest", "guest", wait=True)
         self.subscribed = False
 
-    def on_message(self, frame):
-        self.messages.put(frame)
-
-    def on_receipt(self, frame):
-        self.receipts.put(frame.headers["receipt-id"])
-
     def on_error(self, frame):
-        self.errors.put(frame)
+        super().on_error(frame)
         self.receipts.put(None)
 
     def send(self, body):

@@ -8,15 +8,13 @@ use super::{Latency, Row, Scenario, Settings, Stage, queue_names, run_magic};
 use crate::conn::{Connection, QueueOptions};
 use crate::consumer::{Consumer, ConsumerGauge, ConsumerPlan, latency_histogram};
 use crate::error::{BenchError, Result};
-use crate::measure::now_ns;
+use crate::measure::{await_all, now_ns};
 use crate::producer::{Pace, Producer, ProducerGauge, ProducerPlan};
 use crate::server::Target;
 use crate::tally::{Arrivals, Published, verdict};
 
 /// How often the coordinator looks at memory and at the workers.
 const WATCH: Duration = Duration::from_millis(100);
-/// How long consumers may receive nothing, while confirmed messages are missing, before they count as lost.
-const STALL_MAX: Duration = Duration::from_secs(20);
 
 /// How many of everything.
 struct Shape {
@@ -159,19 +157,10 @@ fn measure(
     Ok(stage.row(&scenario.to_string(), before, after, received_after - received_before))
 }
 
-/// Waits until the consumers have what was promised, or nothing has moved for [`STALL_MAX`].
+/// Waits until the consumers have what was promised, or nothing moves any more.
 pub fn await_arrivals(consumers: &[ConsumerGauge], promised: u64) {
-    let mut last = (0, Instant::now());
-    loop {
-        let received = consumers.iter().map(|gauge| gauge.received.load(Ordering::Relaxed)).sum::<u64>();
-        if received >= promised || last.1.elapsed() > STALL_MAX {
-            return;
-        }
-        if received > last.0 {
-            last = (received, Instant::now());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let received = || consumers.iter().map(|gauge| gauge.received.load(Ordering::Relaxed)).sum();
+    await_all(received, promised);
 }
 
 /// Joins a worker; a panic becomes an error.

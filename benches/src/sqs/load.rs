@@ -14,7 +14,7 @@ use super::servers::Served;
 use super::texts::{BATCH, BatchTemplate, Bodies, GROUPS, Stamp, count, delete, messages, receive};
 use super::{Figures, Settings};
 use crate::error::{BenchError, During, Result};
-use crate::measure::{now_ns, own_cpu_ns};
+use crate::measure::{STALL_MAX, now_ns, own_cpu_ns};
 use crate::scenarios::flow::join;
 use crate::scenarios::run_magic;
 use crate::tally::{Arrivals, Published, verdict};
@@ -28,8 +28,6 @@ const BACKLOG_MAX: u64 = 500;
 const WAIT_S: u32 = 1;
 /// How often the coordinator looks at memory.
 const WATCH: Duration = Duration::from_millis(100);
-/// How long nothing may arrive, while sent messages are missing, before they count as lost.
-const STALL_MAX: Duration = Duration::from_secs(20);
 /// How long to wait for answers before looking whether to stop.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
@@ -164,21 +162,6 @@ fn measure(
         peak_mib: peak_kib as f64 / 1024.0,
         ..Figures::default()
     })
-}
-
-/// Waits until everything sent is done, or nothing has moved for [`STALL_MAX`].
-pub fn await_done(done: &AtomicU64, promised: u64) {
-    let mut last = (0, Instant::now());
-    loop {
-        let now = done.load(Ordering::Relaxed);
-        if now >= promised || last.1.elapsed() > STALL_MAX {
-            return;
-        }
-        if now > last.0 {
-            last = (now, Instant::now());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// All connections of a run.

@@ -10,13 +10,13 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::http::Http;
-use super::load::{Shared, await_done};
+use super::load::Shared;
 use super::servers::Served;
 use super::texts::{Bodies, Stamp, delete, messages, receive, request};
 use super::{Figures, Settings};
 use crate::consumer::latency_histogram;
 use crate::error::{BenchError, Result};
-use crate::measure::{now_ns, own_cpu_ns};
+use crate::measure::{await_all, now_ns, own_cpu_ns};
 use crate::scenarios::Latency;
 use crate::scenarios::flow::join;
 use crate::tally::{Arrivals, Published, verdict};
@@ -67,7 +67,10 @@ pub fn run(served: &mut Served, rate: u32, settings: &Settings) -> Result<Figure
         let after = (served.probe.cpu_ns(), own_cpu_ns());
         let published: Result<Vec<Published>> = senders.into_iter().map(join).collect();
         if let Ok(published) = &published {
-            await_done(&shared.done, published.iter().map(Published::confirmed).sum());
+            await_all(
+                || shared.done.load(Ordering::Relaxed),
+                published.iter().map(Published::confirmed).sum(),
+            );
         }
         shared.stop_receiving.store(true, Ordering::Relaxed);
         let waited: Result<Vec<_>> = waiters.into_iter().map(join).collect();

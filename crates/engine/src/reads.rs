@@ -159,26 +159,36 @@ impl Series {
 
 #[cfg(test)]
 mod tests {
-    use baton_journal::MemoryStore;
+    use baton_journal::{Journal, MemoryStore};
 
     use super::*;
 
-    #[test]
-    fn a_stack_is_read_in_large_pieces_too() {
-        let opened = MemoryStore::default().open().unwrap();
-        let mut journal = opened.journal;
+    /// A content, and where it lies.
+    type Placed = (Stored, Vec<u8>);
+
+    /// A journal with so many records, a batch for each `batch` of them, and where they are.
+    fn written(count: u32, batch: u32, bytes: impl Fn(u32) -> Vec<u8>) -> (Box<dyn Journal>, Vec<Placed>) {
+        let mut journal = MemoryStore::default().open().unwrap().journal;
         let mut builder = journal.batch_builder();
         let mut places = Vec::new();
-        for i in 0..4_000u32 {
-            let location = builder.record(|buf| buf.extend_from_slice(&i.to_le_bytes().repeat(256))).unwrap();
-            places.push((i, Stored { position: location.position.0, len_bytes: location.len_bytes }));
-            if i % 100 == 99 {
+        for i in 0..count {
+            let bytes = bytes(i);
+            let location = builder.record(|buf| buf.extend_from_slice(&bytes)).unwrap();
+            places.push((Stored { position: location.position.0, len_bytes: location.len_bytes }, bytes));
+            if i % batch == 0 {
                 journal.append(&builder.finish()).unwrap();
             }
         }
+        journal.append(&builder.finish()).unwrap();
+        (journal, places)
+    }
+
+    #[test]
+    fn a_stack_is_read_in_large_pieces_too() {
+        let (journal, places) = written(4_000, 100, |i| i.to_le_bytes().repeat(256));
         let mut reads = Reads::new(journal.reader());
-        for (i, at) in places.into_iter().rev() {
-            assert_eq!(reads.load(at, journal.end().0).unwrap()[..4], i.to_le_bytes());
+        for (at, bytes) in places.iter().rev() {
+            assert_eq!(&reads.load(*at, journal.end().0).unwrap()[..], &bytes[..]);
         }
         assert!(reads.chunks_read < 50, "{} reads for 4 MiB", reads.chunks_read);
         assert_eq!(reads.series.len(), 1);
@@ -186,19 +196,7 @@ mod tests {
 
     #[test]
     fn contents_come_back_in_any_order() {
-        let opened = MemoryStore::default().open().unwrap();
-        let mut journal = opened.journal;
-        let mut builder = journal.batch_builder();
-        let mut places = Vec::new();
-        for i in 0..200u32 {
-            let bytes = i.to_le_bytes().repeat(1 + i as usize * 7);
-            let location = builder.record(|buf| buf.extend_from_slice(&bytes)).unwrap();
-            places.push((Stored { position: location.position.0, len_bytes: location.len_bytes }, bytes));
-            if i % 50 == 0 {
-                journal.append(&builder.finish()).unwrap();
-            }
-        }
-        journal.append(&builder.finish()).unwrap();
+        let (journal, places) = written(200, 50, |i| i.to_le_bytes().repeat(1 + i as usize * 7));
         let mut reads = Reads::new(journal.reader());
         let durable = journal.end().0;
         for step in [1, 7, 131] {

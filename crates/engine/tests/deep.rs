@@ -156,17 +156,22 @@ fn the_disk_follows_what_is_alive_though_old_messages_stay() {
     assert!(expected.iter().all(|number| left.contains(number)), "nothing that was kept is lost");
 }
 
+/// Ten thousand messages into the queue.
+fn fill(driver: &mut Driver, port: &Port) {
+    for number in 0..10_000 {
+        publish(port, number);
+        if number % 100 == 99 {
+            driver.rest(T0);
+        }
+    }
+}
+
 #[test]
 fn a_deep_queue_is_in_memory_neither_before_nor_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let mut driver = open(directory.path(), T0);
     let port = connect(&mut driver);
-    for number in 0..10_000 {
-        publish(&port, number);
-        if number % 100 == 99 {
-            driver.rest(T0);
-        }
-    }
+    fill(&mut driver, &port);
     let in_memory = |driver: &Driver| {
         let stats = driver.stats();
         assert_eq!(stats.messages, 10_000);
@@ -186,12 +191,7 @@ fn the_pages_of_a_queue_that_was_emptied_hold_no_disk_though_nothing_more_happen
     let directory = tempfile::tempdir().unwrap();
     let mut driver = open(directory.path(), T0);
     let port = connect(&mut driver);
-    for number in 0..10_000 {
-        publish(&port, number);
-        if number % 100 == 99 {
-            driver.rest(T0);
-        }
-    }
+    fill(&mut driver, &port);
     assert_eq!(drain(&mut driver, T0).len(), 10_000);
     // Only time passes: whoever drives it gives it a turn when it wants one.
     let mut now = T0;
