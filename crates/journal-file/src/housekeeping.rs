@@ -78,6 +78,7 @@ impl Housekeeping for Shared {
         let spare =
             self.spares.recycle(&name, file, file_bytes).map_err(|e| failed("removing a segment", e))?;
         self.disk.sync_dir().map_err(|e| failed("syncing the directory", e))?;
+        self.spares.note_held(self.held_bytes());
         if let Some(spare) = spare {
             self.spares.keep(spare);
         }

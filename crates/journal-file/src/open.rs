@@ -59,7 +59,8 @@ pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Opened, JournalE
         );
     }
     make_durable(disk.as_ref(), &found)?;
-    let spares = Spares::adopt(&disk, &options, &found.inventory)?;
+    let held_bytes = found.segments.iter().map(|segment| segment.file_bytes).sum();
+    let spares = Spares::adopt(&disk, &options, &found.inventory, held_bytes)?;
     let epoch = Epoch(disk.fresh_epoch());
     let (end, snapshot) = (found.end, found.snapshots.first().copied());
     let mut segments = BTreeMap::new();

@@ -98,6 +98,11 @@ impl Shared {
         self.segments.read().values().next_back().cloned()
     }
 
+    /// What all segment files have.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.segments.read().values().map(|segment| segment.file_bytes.load(Ordering::Acquire)).sum()
+    }
+
     pub(crate) fn end(&self) -> Position {
         self.active().map_or(Position::START, |active| active.end())
     }

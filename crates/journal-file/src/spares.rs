@@ -21,8 +21,11 @@ use crate::survey::Inventory;
 /// Zeros written at once, and synced where they went through the system's cache: few, so that a sync of the journal beside it
 /// waits little.
 const FILL_BYTES: u64 = 1 << 20;
-/// Complete spares kept. One is in use before the next is needed.
-const SPARES_MAX: usize = 1;
+/// A spare with less than this part of the wanted space is of no use (removed segments are somewhat smaller than the next ones as
+/// long as the journal grows), nor is one of so many times as much: most of it would have to be given back.
+const USEFUL_PART: u64 = 2;
+/// What part of a segment's size is used of a file without prepared space.
+const UNPREPARED_PART: u64 = 4;
 
 /// A file that can become a segment by writing a header into it and renaming it.
 pub(crate) struct Spare {
@@ -33,13 +36,36 @@ pub(crate) struct Spare {
     pub(crate) from_reserve: bool,
 }
 
+impl Spare {
+    /// Gives back what is beyond `wanted_bytes`.
+    fn cut(self, wanted_bytes: u64) -> io::Result<Self> {
+        if self.file_bytes <= wanted_bytes {
+            return Ok(self);
+        }
+        self.file.set_len_bytes(wanted_bytes)?;
+        Ok(Self { file_bytes: wanted_bytes, ..self })
+    }
+}
+
 struct Pool {
-    spares: Vec<Spare>,
+    /// The next segment. One is enough: it is in use before another is needed.
+    spare: Option<Spare>,
     reserve: Option<Spare>,
-    next_segment_bytes: u64,
+    /// A spare is being made: a removed segment must not become another one.
+    making: bool,
+    /// Most that the next segment may have, because the first ones after opening are small.
+    ramp_bytes: u64,
+    /// What all segments have.
+    held_bytes: u64,
     next_count: u64,
     /// A removed segment came back, used again or not, since a file was last taken.
     came_back: bool,
+}
+
+impl Pool {
+    fn wanted_file_bytes(&self, options: &Options) -> u64 {
+        Options::file_bytes(options.segment_bytes_for(self.held_bytes))
+    }
 }
 
 pub(crate) struct Spares {
@@ -51,11 +77,12 @@ pub(crate) struct Spares {
 }
 
 impl Spares {
-    /// Takes over what an earlier opening left, and removes what is of no use.
+    /// Takes over what an earlier opening left, and removes what is of no use. The segments have `held_bytes`.
     pub(crate) fn adopt(
         disk: &Arc<dyn Disk>,
         options: &Options,
         inventory: &Inventory,
+        held_bytes: u64,
     ) -> Result<Self, JournalError> {
         let open = |name: &str, from_reserve| -> Result<Spare, JournalError> {
             let file = disk.open(name).map_err(|e| unreadable(name, e))?;
@@ -63,13 +90,13 @@ impl Spares {
             Ok(Spare { name: name.to_owned(), file, file_bytes, from_reserve })
         };
         let useless = |name: &str| disk.remove(name).map_err(|e| unreadable(name, e));
-        let mut spares = Vec::new();
+        let wanted_bytes = Options::file_bytes(options.segment_bytes_for(held_bytes));
+        let mut kept = None;
         for count in &inventory.spares {
             let spare = open(&spare_name(*count), false)?;
-            let fits = spare.file_bytes >= Options::file_bytes(options.first_segment_bytes())
-                && spare.file_bytes <= Options::file_bytes(options.segment_bytes);
-            if fits && spares.len() < SPARES_MAX {
-                spares.push(spare);
+            if spare.file_bytes >= Options::file_bytes(options.first_segment_bytes()) && kept.is_none() {
+                let name = spare.name.clone();
+                kept = Some(spare.cut(wanted_bytes).map_err(|e| unreadable(&name, e))?);
             } else {
                 useless(&spare.name)?;
             }
@@ -77,8 +104,9 @@ impl Spares {
         let mut reserve = None;
         if inventory.reserve {
             let spare = open(RESERVE_FILE, true)?;
-            if options.reserve_file_bytes() > 0 && spare.file_bytes >= options.reserve_file_bytes() {
-                reserve = Some(spare);
+            let wanted_bytes = options.reserve_file_bytes();
+            if wanted_bytes > 0 && spare.file_bytes >= wanted_bytes {
+                reserve = Some(spare.cut(wanted_bytes).map_err(|e| unreadable(RESERVE_FILE, e))?);
             } else {
                 useless(RESERVE_FILE)?;
             }
@@ -87,8 +115,9 @@ impl Spares {
             useless(name)?;
         }
         let next_count = inventory.spares.last().map_or(0, |last| last + 1);
-        let next_segment_bytes = options.next_segment_bytes(options.first_segment_bytes());
-        let pool = Pool { spares, reserve, next_segment_bytes, next_count, came_back: false };
+        let ramp_bytes = options.next_segment_bytes(options.first_segment_bytes());
+        let (spare, making, came_back) = (kept, false, false);
+        let pool = Pool { spare, reserve, making, ramp_bytes, held_bytes, next_count, came_back };
         let (disk, options) = (Arc::clone(disk), options.clone());
         Ok(Self { disk, options, pool: Mutex::new(pool), stopping: AtomicBool::new(false) })
     }
@@ -99,7 +128,32 @@ impl Spares {
 
     /// A prepared file, if there is one.
     pub(crate) fn take(&self) -> Option<Spare> {
-        self.pool.lock().spares.pop()
+        self.pool.lock().spare.take()
+    }
+
+    /// Takes note of what all segments have. A spare that is far larger than segments are to be by that gives back what is too much.
+    pub(crate) fn note_held(&self, held_bytes: u64) {
+        let (spare, wanted_bytes) = {
+            let mut pool = self.pool.lock();
+            pool.held_bytes = held_bytes;
+            let wanted_bytes = pool.wanted_file_bytes(&self.options);
+            let too_large = |spare: &mut Spare| spare.file_bytes / USEFUL_PART > wanted_bytes;
+            (pool.spare.take_if(too_large), wanted_bytes)
+        };
+        if let Some(spare) = spare {
+            self.keep_cut(spare, wanted_bytes);
+        }
+    }
+
+    /// How large a segment's file is to be by now, if the next one is ready.
+    pub(crate) fn wanted_if_ready(&self) -> Option<u64> {
+        let pool = self.pool.lock();
+        pool.spare.as_ref().map(|_| pool.wanted_file_bytes(&self.options))
+    }
+
+    /// How much of a file without prepared space is used: a prepared one is ready soon.
+    pub(crate) fn unprepared_file_bytes(&self) -> u64 {
+        Options::file_bytes(self.options.segment_bytes_for(self.pool.lock().held_bytes) / UNPREPARED_PART)
     }
 
     /// Whether removed segments come back, so that the next file need not be filled at once. Forgotten with this call.
@@ -180,18 +234,22 @@ impl Spares {
         }
         let (bytes, count) = {
             let mut pool = self.pool.lock();
-            if pool.spares.len() >= SPARES_MAX {
+            if pool.spare.is_some() {
                 return Ok(());
             }
-            let (bytes, count) = (pool.next_segment_bytes, pool.next_count);
-            pool.next_segment_bytes = self.options.next_segment_bytes(bytes);
+            let bytes = pool.ramp_bytes.min(self.options.segment_bytes_for(pool.held_bytes));
+            let count = pool.next_count;
+            pool.ramp_bytes = self.options.next_segment_bytes(pool.ramp_bytes);
             pool.next_count += 1;
+            pool.making = true;
             (Options::file_bytes(bytes), count)
         };
         let name = spare_name(count);
         let wanted = self.options.disk_reserve_bytes.saturating_add(bytes);
-        if let Some(made) = self.make_ahead(&format!("{name}{TEMPORARY_SUFFIX}"), &name, bytes, wanted)? {
-            self.pool.lock().spares.push(made);
+        let made = self.make_ahead(&format!("{name}{TEMPORARY_SUFFIX}"), &name, bytes, wanted);
+        self.pool.lock().making = false;
+        if let Some(made) = made? {
+            self.keep_cut(made, bytes);
         }
         Ok(())
     }
@@ -229,15 +287,17 @@ impl Spares {
         file: Option<Arc<dyn DiskFile>>,
         file_bytes: u64,
     ) -> io::Result<Option<Spare>> {
+        let reserve_bytes = self.options.reserve_file_bytes();
         let new_name = {
             let mut pool = self.pool.lock();
             pool.came_back = true;
-            let whole = file_bytes == Options::file_bytes(self.options.segment_bytes);
-            if file.is_none() || !whole {
+            let wanted_bytes = pool.wanted_file_bytes(&self.options);
+            let useful = file_bytes >= wanted_bytes / USEFUL_PART && file_bytes / USEFUL_PART <= wanted_bytes;
+            if file.is_none() {
                 None
-            } else if self.options.reserve_file_bytes() > 0 && pool.reserve.is_none() {
+            } else if reserve_bytes > 0 && pool.reserve.is_none() && file_bytes >= reserve_bytes {
                 Some((RESERVE_FILE.to_owned(), true))
-            } else if pool.spares.len() < SPARES_MAX {
+            } else if useful && pool.spare.is_none() && !pool.making {
                 pool.next_count += 1;
                 Some((spare_name(pool.next_count - 1), false))
             } else {
@@ -255,11 +315,39 @@ impl Spares {
 
     /// A recycled file may be used from now on: its new name is durable.
     pub(crate) fn keep(&self, spare: Spare) {
+        let wanted_bytes = {
+            let pool = self.pool.lock();
+            match spare.from_reserve && pool.reserve.is_none() {
+                true => self.options.reserve_file_bytes(),
+                false => pool.wanted_file_bytes(&self.options),
+            }
+        };
+        self.keep_cut(spare, wanted_bytes);
+    }
+
+    /// Puts a file of at most `wanted_bytes` where it is missing, or removes it.
+    fn keep_cut(&self, spare: Spare, wanted_bytes: u64) {
+        let name = spare.name.clone();
+        let cut = spare.cut(wanted_bytes).and_then(|spare| match self.put(spare) {
+            None => Ok(()),
+            Some(surplus) => self.disk.remove(&surplus.name),
+        });
+        if let Err(error) = cut {
+            // Whatever it has is found, and used or removed, at the next opening.
+            tracing::warn!(directory = self.disk.name(), name, %error, "a prepared file is of no use");
+        }
+    }
+
+    /// Puts a file where it is missing; returns it if nothing is.
+    fn put(&self, spare: Spare) -> Option<Spare> {
         let mut pool = self.pool.lock();
         if spare.from_reserve && pool.reserve.is_none() {
             pool.reserve = Some(spare);
+        } else if pool.spare.is_none() {
+            pool.spare = Some(Spare { from_reserve: false, ..spare });
         } else {
-            pool.spares.push(Spare { from_reserve: false, ..spare });
+            return Some(spare);
         }
+        None
     }
 }

@@ -12,13 +12,15 @@ use baton_journal::{
 use crate::background::Background;
 use crate::disk::{DiskLock, is_full};
 use crate::layout::{SEAL_OFFSET, encode_header, encode_seal, segment_name};
-use crate::options::{Options, PAGE_BYTES};
+use crate::options::PAGE_BYTES;
 use crate::scan::offset_in_file;
 use crate::shared::{Closed, Segment, Shared};
 use crate::spares::Spare;
 
-/// What part of a segment's size is used of a file without prepared space.
-const UNPREPARED_PART: u64 = 4;
+/// A segment is left early when it is so many times as large as segments are to be by now (a deep backlog was drained).
+const TOO_LARGE: u64 = 2;
+/// A segment that is left gives back the prepared space behind its end if that is more than this part of it.
+const TAIL_PART: u64 = 16;
 
 /// The segment that takes the next batch.
 pub(crate) struct Active {
@@ -64,7 +66,7 @@ pub(crate) fn put_in_place(shared: &Shared, spare: Spare, base: Position) -> Res
     shared.disk.sync_dir().map_err(|e| shared.fail("syncing the directory", &directory, e))?;
     // Prepared space is used up to its end. A file without any stays short, because a prepared one is ready soon.
     let capacity_bytes = match spare.file_bytes {
-        0..=PAGE_BYTES => Options::file_bytes(shared.options.segment_bytes / UNPREPARED_PART),
+        0..=PAGE_BYTES => shared.spares.unprepared_file_bytes(),
         prepared_bytes => prepared_bytes,
     };
     // Under steady load a segment whose messages are all gone comes back before this one is full, and filling another with zeros
@@ -81,6 +83,7 @@ pub(crate) fn put_in_place(shared: &Shared, spare: Spare, base: Position) -> Res
         file_bytes: AtomicU64::new(spare.file_bytes),
     });
     shared.segments.write().insert(base, Arc::clone(&segment));
+    shared.spares.note_held(shared.held_bytes());
     Ok(Active {
         segment,
         capacity_bytes,
@@ -135,7 +138,7 @@ impl FileJournal {
         let needed_bytes = match &taken {
             Some(spare) if room(spare) => 0,
             Some(_) => batch_bytes,
-            None => self.shared.options.segment_bytes.max(batch_bytes),
+            None => self.shared.spares.unprepared_file_bytes().max(batch_bytes),
         };
         let scarce = match self.check_space(batch, needed_bytes) {
             Ok(scarce) => scarce,
@@ -181,6 +184,7 @@ impl FileJournal {
         let old = Arc::clone(&self.active.segment);
         if old.end() > old.base {
             seal(&self.shared, &old)?;
+            self.give_tail_back(&old);
             self.active = put_in_place(&self.shared, spare, base)?;
         } else {
             // Empty and of the same name: it is replaced.
@@ -188,6 +192,20 @@ impl FileJournal {
             old.sealed.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// A sealed segment ends where its seal says: what was prepared behind that is of no use.
+    fn give_tail_back(&self, sealed: &Segment) {
+        let used_bytes = offset_in_file(sealed.base, sealed.end()).next_multiple_of(PAGE_BYTES);
+        let file_bytes = sealed.file_bytes.load(Ordering::Acquire);
+        if file_bytes.saturating_sub(used_bytes) <= file_bytes / TAIL_PART {
+            return;
+        }
+        match sealed.file.set_len_bytes(used_bytes) {
+            Ok(()) => sealed.file_bytes.store(used_bytes, Ordering::Release),
+            // It goes with the segment.
+            Err(error) => tracing::warn!(segment = sealed.name, %error, "unused space stays"),
+        }
     }
 
     /// Has the next segment prepared when it is time, once.
@@ -204,6 +222,14 @@ impl FileJournal {
         let segment = &self.active.segment;
         let empty = segment.end() == segment.base;
         offset_in_file(segment.base, batch.end()) <= self.active.capacity_bytes || empty
+    }
+
+    /// Whether what is prepared of the active segment is far more than is to be, and another is ready.
+    fn is_too_large(&self) -> bool {
+        let segment = &self.active.segment;
+        let wanted_bytes = self.shared.spares.wanted_if_ready();
+        segment.end() > segment.base
+            && wanted_bytes.is_some_and(|bytes| self.active.capacity_bytes / TOO_LARGE > bytes)
     }
 
     /// Writes the batch, with one call unless something large is attached to it. The zeros behind it fill the last page, so that the file system need
@@ -284,9 +310,13 @@ impl Journal for FileJournal {
         if self.active.essential_only {
             self.check_reserve(batch)?;
         }
-        if !self.fits(batch) {
-            let spare = self.next_file(batch)?;
-            self.move_on(spare, batch.base())?;
+        let fits = self.fits(batch);
+        if !fits || self.is_too_large() {
+            match self.next_file(batch) {
+                Ok(spare) => self.move_on(spare, batch.base())?,
+                Err(JournalError::Full { .. }) if fits => {}
+                Err(error) => return Err(error),
+            }
         }
         self.write_or_use_reserve(batch)?;
         let segment = &self.active.segment;

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use baton_journal::{Journal, JournalError, JournalErrorKind, Location, Opened, Position};
+use baton_journal::{Journal, JournalError, JournalErrorKind, Location, Opened, Position, SegmentInfo};
 use baton_journal_file::disk::Disk;
 use baton_journal_file::doctor::{Forecast, examine_on};
 use baton_journal_file::{Options, SEGMENT_HEADER_BYTES, SimDisk, open, open_on};
@@ -399,7 +399,7 @@ fn a_full_disk_refuses_publishes_takes_acks_and_recovers() {
 fn when_others_eat_the_disk_acks_use_the_reserve_to_its_end() {
     for seed in 0..50 {
         let disk = SimDisk::new(seed);
-        let options = Options { disk_reserve_bytes: 64 << 10, ..options() };
+        let options = Options { disk_reserve_bytes: 128 << 10, ..options() };
         let mut journal = try_open(&disk, &options).unwrap().journal;
         let mut expected = Vec::new();
         for n in 0..seed as u8 {
@@ -503,8 +503,8 @@ fn a_failed_sync_is_final_also_from_beside_the_writer() {
 
 #[test]
 fn a_segment_that_is_being_read_is_not_recycled() {
-    // Larger than what a scan reads at once.
-    let options = Options { segment_bytes: 1 << 20, ..options() };
+    // Also a quarter of it, which is what segments have at first, is larger than what a scan reads at once.
+    let options = Options { segment_bytes: 4 << 20, ..options() };
     let disk = SimDisk::new(9);
     let mut journal = try_open(&disk, &options).unwrap().journal;
     let mut written = 0u32;
@@ -534,6 +534,56 @@ fn a_segment_that_is_being_read_is_not_recycled() {
     // One that nobody reads is.
     housekeeping.remove_segment(housekeeping.segments()[0].base).unwrap();
     assert!(disk.image().keys().any(|name| name.starts_with("spare-")));
+}
+
+#[test]
+fn what_is_prepared_follows_what_is_held() {
+    const SEGMENT_BYTES: u64 = 512 << 10;
+    const HELD_BYTES: u64 = 40 << 20;
+    let options = Options { segment_bytes: SEGMENT_BYTES, disk_reserve_bytes: 512 << 10, background: false };
+    let disk = SimDisk::new(10);
+    let mut journal = try_open(&disk, &options).unwrap().journal;
+    let everything = |disk: &SimDisk| disk.image().values().map(|file| file.len() as u64).sum::<u64>();
+    let length = |segment: &SegmentInfo| segment.file_bytes - SEGMENT_HEADER_BYTES;
+    // Nobody keeps anything: it takes less than two segments, all in all.
+    for round in 0..200u32 {
+        append(journal.as_mut(), &round.to_le_bytes().repeat(4096)).unwrap();
+        let housekeeping = journal.housekeeping();
+        let sealed: Vec<_> = housekeeping.segments().into_iter().filter(|segment| segment.sealed).collect();
+        if !sealed.is_empty() {
+            housekeeping.write_snapshot(journal.end(), &mut |sink| sink.record(b"nothing")).unwrap();
+        }
+        for segment in sealed {
+            assert!(length(&segment) <= SEGMENT_BYTES / 4);
+            housekeeping.remove_segment(segment.base).unwrap();
+        }
+        assert!(everything(&disk) < 2 * SEGMENT_BYTES, "{} bytes in round {round}", everything(&disk));
+    }
+    // A backlog makes segments longer,
+    let housekeeping = journal.housekeeping();
+    let held_bytes = || housekeeping.segments().iter().map(SegmentInfo::len_bytes).sum::<u64>();
+    while held_bytes() < HELD_BYTES {
+        append(journal.as_mut(), &[1; 16 << 10]).unwrap();
+    }
+    assert_eq!(housekeeping.segments().iter().map(length).max(), Some(SEGMENT_BYTES));
+    let files_bytes = housekeeping.segments().iter().map(|segment| segment.file_bytes).sum::<u64>();
+    assert!(files_bytes < HELD_BYTES / 8 * 9, "{files_bytes} bytes of files");
+    assert!(everything(&disk) < files_bytes + 2 * SEGMENT_BYTES);
+    // and when it is gone, so is what was prepared for it, also what is in use.
+    housekeeping.write_snapshot(journal.end(), &mut |sink| sink.record(b"all")).unwrap();
+    for segment in housekeeping.segments().iter().filter(|segment| segment.sealed) {
+        housekeeping.remove_segment(segment.base).unwrap();
+    }
+    for n in 0..2u8 {
+        append(journal.as_mut(), &[n; 100]).unwrap();
+    }
+    let active = *housekeeping.segments().last().unwrap();
+    assert!(length(&active) <= SEGMENT_BYTES / 2, "{active:?}");
+    assert!(everything(&disk) < 2 * SEGMENT_BYTES, "{} bytes at the end", everything(&disk));
+    drop((journal, housekeeping));
+    disk.cycle_power();
+    assert_eq!(replay(&disk, &options).unwrap(), [[0; 100], [1; 100]]);
+    assert!(examine_on(&disk).unwrap().is_sound());
 }
 
 #[test]
