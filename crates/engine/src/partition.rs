@@ -381,7 +381,7 @@ impl Partition {
         counts.connections = self.connections.len() as u64;
         counts.journal_end = self.store.written;
         counts.journal_durable = self.syncing.durable;
-        counts.live_bytes = self.store.live.total_bytes();
+        counts.live_bytes = self.store.needed_bytes();
         counts.chunks_read = self.store.chunks_read();
         counts.disk_full = u64::from(self.pressure.full);
         counts.memory_alarm = u64::from(self.pressure.alarms.memory);

@@ -20,6 +20,8 @@ pub(crate) struct Live {
     first: u64,
     bytes: VecDeque<u64>,
     total_bytes: u64,
+    /// All that was ever given up.
+    given_up_bytes: u64,
     /// A stretch became empty since this was last taken back.
     emptied: bool,
 }
@@ -34,7 +36,8 @@ pub(crate) struct FreedPages {
     writing: Vec<Held>,
     /// Before the newest one began: the one before it may name them.
     older: Vec<Held>,
-    total_bytes: u64,
+    /// All of these, by stretch.
+    named: Live,
 }
 
 impl Freed {
@@ -52,13 +55,18 @@ impl Freed {
 
 impl FreedPages {
     pub(crate) fn add(&mut self, at: Held) {
-        self.total_bytes += at.bytes;
+        self.named.add(at);
         self.fresh.push(at);
     }
 
-    /// Bytes that count as live only because a snapshot may name them.
-    pub(crate) fn total_bytes(&self) -> u64 {
-        self.total_bytes
+    /// What counts as live only because a snapshot may name it.
+    pub(crate) fn named(&self) -> &Live {
+        &self.named
+    }
+
+    /// As [`Live::forget_before`].
+    pub(crate) fn forget_before(&mut self, base: Position) {
+        self.named.forget_before(base);
     }
 
     /// A snapshot begins: it names none of those given up so far.
@@ -71,7 +79,7 @@ impl FreedPages {
         let named_by_none = std::mem::replace(&mut self.older, std::mem::take(&mut self.writing));
         let mut freed = Freed::default();
         for at in named_by_none {
-            self.total_bytes -= at.bytes;
+            self.named.take(at);
             freed.add(at);
         }
         freed
@@ -103,15 +111,28 @@ impl Live {
 
     /// Counts what was given up. `freed` is empty afterwards.
     pub(crate) fn subtract(&mut self, freed: &mut Freed) {
-        for Held { stretch, bytes: len } in freed.0.drain(..) {
-            let index = stretch.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
-            let Some(bytes) = index.and_then(|index| self.bytes.get_mut(index)) else { continue };
-            debug_assert!(*bytes >= len, "more was given up than there was");
-            let len = len.min(*bytes);
-            *bytes -= len;
-            self.total_bytes -= len;
-            self.emptied |= *bytes == 0;
-        }
+        freed.0.drain(..).for_each(|at| self.take(at));
+    }
+
+    fn take(&mut self, Held { stretch, bytes: len }: Held) {
+        let index = stretch.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        let Some(bytes) = index.and_then(|index| self.bytes.get_mut(index)) else { return };
+        debug_assert!(*bytes >= len, "more was given up than there was");
+        let len = len.min(*bytes);
+        *bytes -= len;
+        self.total_bytes -= len;
+        self.given_up_bytes = self.given_up_bytes.saturating_add(len);
+        self.emptied |= *bytes == 0;
+    }
+
+    /// All that was ever given up.
+    pub(crate) fn given_up_bytes(&self) -> u64 {
+        self.given_up_bytes
+    }
+
+    /// For how many stretches this counts.
+    pub(crate) fn stretches(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     /// Whether something may have become removable since the last time this was asked.
@@ -203,7 +224,7 @@ mod tests {
         };
         assert_eq!(snapshot(&mut pages), 100, "the snapshot before may name it");
         assert_eq!(snapshot(&mut pages), 0);
-        assert_eq!(pages.total_bytes(), 0);
+        assert_eq!(pages.named().total_bytes(), 0);
     }
 
     #[test]

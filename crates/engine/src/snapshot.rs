@@ -22,10 +22,13 @@ const GROWTH: u64 = 32;
 /// Beyond this growth, bytes, twice its size is enough: so much is replayed in about half a second.
 const GROWTH_BYTES_MAX: u64 = 256 << 20;
 
-/// Between two snapshots that only let go of pages there is at least so much time, milliseconds,
+/// From one snapshot to another that only gives space back, there is at least so much time, milliseconds,
 const PAUSE_MS_MIN: u64 = 1_000;
 /// and a millisecond for so many bytes of the last one: fifty times what encoding it takes.
 const PAUSE_BYTES_PER_MS: u64 = 4_000;
+/// When the journal holds more than it should, less is enough: milliseconds, and five times what encoding takes.
+const URGENT_PAUSE_MS_MIN: u64 = 10;
+const URGENT_PAUSE_BYTES_PER_MS: u64 = 40_000;
 
 /// When the next snapshot is due.
 #[derive(Debug)]
@@ -58,9 +61,18 @@ impl Plan {
         }
     }
 
-    /// Whether another one for the sake of pages that were given up would not take too much of the time.
-    pub(crate) fn has_rested(&self, now: Time) -> bool {
-        now.since_ms(self.begun_at) >= PAUSE_MS_MIN.max(self.last_bytes / PAUSE_BYTES_PER_MS)
+    /// Whether another one, only to give space back, would not take too much of the time.
+    pub(crate) fn has_rested(&self, now: Time, urgent: bool) -> bool {
+        let pause_ms = match urgent {
+            true => URGENT_PAUSE_MS_MIN.max(self.last_bytes / URGENT_PAUSE_BYTES_PER_MS),
+            false => PAUSE_MS_MIN.max(self.last_bytes / PAUSE_BYTES_PER_MS),
+        };
+        now.since_ms(self.begun_at) >= pause_ms
+    }
+
+    /// What is covered when those that were begun are written.
+    pub(crate) fn will_cover(&self) -> Position {
+        if self.under_way { self.last_position.max(self.covered) } else { self.covered }
     }
 
     /// Whether a journal that ends at `end` has grown enough.

@@ -58,6 +58,11 @@ impl BatchStore {
         self.aloft.as_ref().filter(|batch| at.position >= batch.base())?.read(at)
     }
 
+    /// Live bytes without those that only a snapshot may name.
+    pub(crate) fn needed_bytes(&self) -> u64 {
+        self.live.total_bytes().saturating_sub(self.freed_pages.named().total_bytes())
+    }
+
     /// How often storage was read.
     pub(crate) fn chunks_read(&self) -> u64 {
         self.reads.chunks_read

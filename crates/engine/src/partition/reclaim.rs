@@ -11,7 +11,7 @@
 //! What is copied is a record like any other: a crash in between leaves the old place or the new one. The goal is that the
 //! segments never hold more than twice what is alive, and two segments.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use baton_core::{Context, Rewrite, STRETCH_BYTES};
 use baton_journal::{JournalError, Position, SegmentInfo};
@@ -20,15 +20,20 @@ use baton_model::Time;
 use super::Partition;
 use crate::keeper::KeeperJob;
 
-/// When something may have become removable, segments are looked at at most this often, milliseconds: one look costs a lock and a list.
-const RECLAIM_INTERVAL_MS: u64 = 100;
+/// When something may have become removable, segments are looked at at most this often, milliseconds: one look costs a lock and a list,
+const RECLAIM_INTERVAL_MS: u64 = 10;
+/// and a millisecond more for so many stretches that are counted, which is far more than one look takes.
+const STRETCHES_PER_MS: u64 = 4 << 10;
+/// What the segments may hold beyond what is needed and half as much again: this part of the longest of them. A small part, because
+/// those that are active, prepared and on their way out come on top of it.
+const SPARE_PART: u64 = 4;
 /// Segments that may be on their way out at the same time, so that the keeper's queue stays short.
 const REMOVALS_MAX: usize = 32;
 /// Jobs that can be waiting for the keeper: those and one snapshot.
 pub(crate) const KEEPER_JOBS_MAX: usize = REMOVALS_MAX + 1;
 
-/// Copying may use so many bytes per millisecond, beside as many as are appended anyway: 16 MiB a second do not disturb a disk
-/// that is worth being called one, and clear a segment in a few seconds.
+/// Copying may use so many bytes per millisecond, beside as many as are appended, or given up, anyway: 16 MiB a second do not disturb
+/// a disk that is worth being called one, and clear a segment in a few seconds.
 const REWRITE_BYTES_PER_MS: u64 = 16 << 10;
 /// Most bytes copied between two batches of requests, so that nobody waits for it: about a millisecond.
 const REWRITE_BYTES_PER_TURN: u64 = 1 << 20;
@@ -40,6 +45,8 @@ const REWRITE_PAUSE_MS: u64 = 10;
 const SEGMENTS_PER_RUN_MAX: usize = 16;
 /// A segment of which more than this part is alive is not worth being copied: in 256ths.
 const LIVE_PART_MAX: u64 = 160;
+/// A segment that lost this part of what is needed in it since the last look is emptying by itself, and is left alone.
+const EMPTYING_PART: u64 = 8;
 /// How long a segment that a run could not clear (what pins it could not be read, or is of no durable queue) is left alone, milliseconds.
 const RETRY_MS: u64 = 10_000;
 
@@ -54,6 +61,8 @@ pub(super) struct Reclaim {
     run: Option<Run>,
     /// Segments that runs have been through, and when.
     tried: VecDeque<(Position, Time)>,
+    /// What was needed in those that could be cleared, at the last look.
+    seen: HashMap<Position, u64>,
     /// The journal's end when segments were last looked at.
     looked_at_end: u64,
     /// They are looked at again when it has grown by so much: a quarter of the longest.
@@ -65,8 +74,30 @@ struct Run {
     rewrite: Rewrite,
     /// Bytes that may be copied now.
     allowed_bytes: u64,
-    /// When, and at which end of the journal, that was last counted.
-    counted: (Time, u64),
+    /// When that was last counted.
+    counted_at: Time,
+    /// The journal's end then, and all that had ever been given up.
+    counted_bytes: u64,
+}
+
+/// What segments hold.
+#[derive(Default)]
+struct Holdings {
+    longest_bytes: u64,
+    /// Of dead ones that no snapshot covers, nor the one that is being written.
+    uncovered_bytes: u64,
+    /// Of those that only a snapshot may name something in.
+    named_bytes: u64,
+    /// Dead parts of all others.
+    dead_bytes: u64,
+    /// Those that can be cleared: by the part of them that is needed, in 256ths, with the dead rest.
+    worth: Vec<(u64, u64, SegmentInfo)>,
+}
+
+impl Holdings {
+    fn spare_bytes(&self) -> u64 {
+        self.longest_bytes / SPARE_PART
+    }
 }
 
 impl Reclaim {
@@ -77,6 +108,7 @@ impl Reclaim {
             removing: Vec::new(),
             run: None,
             tried: VecDeque::new(),
+            seen: HashMap::new(),
             looked_at_end: 0,
             look_bytes: STRETCH_BYTES,
         }
@@ -93,10 +125,15 @@ impl Partition {
         let look = self.reclaim.wanted.then_some(self.reclaim.at);
         let run = self.reclaim.run.as_ref().filter(|_| !self.pressure.full);
         let run = run.map(|run| match run.allowed_bytes {
-            0 => run.counted.0.after_ms(REWRITE_PAUSE_MS),
+            0 => run.counted_at.after_ms(REWRITE_PAUSE_MS),
             _ => self.now,
         });
         [look, run].into_iter().flatten().min()
+    }
+
+    /// Something became removable for which nothing else has to be waited.
+    pub(super) fn look_at_segments_now(&mut self) {
+        (self.reclaim.wanted, self.reclaim.at) = (true, self.now);
     }
 
     pub(super) fn heed_removed(&mut self, base: Position, result: Result<(), JournalError>) {
@@ -116,11 +153,13 @@ impl Partition {
             return;
         }
         self.reclaim.wanted = false;
-        self.reclaim.at = self.now.after_ms(RECLAIM_INTERVAL_MS);
+        let counting_ms = self.store.live.stretches() / STRETCHES_PER_MS;
+        self.reclaim.at = self.now.after_ms(RECLAIM_INTERVAL_MS + counting_ms);
         self.reclaim.looked_at_end = self.store.written;
         let segments = self.housekeeping.segments();
         if let Some(oldest) = segments.first() {
             self.store.live.forget_before(oldest.base);
+            self.store.freed_pages.forget_before(oldest.base);
         }
         for base in self.store.live.dead(&segments, self.plan.covered) {
             if self.reclaim.removing.len() >= REMOVALS_MAX {
@@ -133,46 +172,79 @@ impl Partition {
             }
         }
         self.counts.disk_bytes = segments.iter().map(SegmentInfo::len_bytes).sum();
-        self.choose(&segments);
+        let holdings = self.survey_segments(&segments);
+        self.want_snapshot(&holdings);
+        self.choose(holdings);
     }
 
-    /// Begins to clear segments when the dead parts of those that are pinned are too much, those first that hold least; asks
-    /// for a snapshot when those that are dead wait for one.
-    fn choose(&mut self, segments: &[SegmentInfo]) {
-        let live_bytes = self.store.live.total_bytes();
-        let (mut uncovered_bytes, mut dead_bytes, mut longest_bytes) = (0, 0, 0);
-        let mut worth: Vec<(u64, u64, &SegmentInfo)> = Vec::new();
+    fn survey_segments(&mut self, segments: &[SegmentInfo]) -> Holdings {
+        let mut holdings = Holdings::default();
         let now = self.now;
         self.reclaim.tried.retain(|(_, at)| now.since_ms(*at) < RETRY_MS);
-        for segment in segments.iter().filter(|segment| segment.sealed) {
+        let seen = std::mem::take(&mut self.reclaim.seen);
+        let covered = self.plan.will_cover();
+        let (live, named) = (&self.store.live, self.store.freed_pages.named());
+        for segment in segments {
             // Of a segment whose tail was torn, the space prepared behind it is taken up too.
             let len = segment.file_bytes.max(segment.len_bytes());
-            longest_bytes = len.max(longest_bytes);
-            let live = self.store.live.between(segment.base, segment.end).min(len);
-            if live == 0 {
-                uncovered_bytes += if segment.end > self.plan.covered { len } else { 0 };
+            holdings.longest_bytes = len.max(holdings.longest_bytes);
+            if !segment.sealed {
                 continue;
             }
-            dead_bytes += len - live;
+            let held = live.between(segment.base, segment.end).min(len);
+            let needed = held.saturating_sub(named.between(segment.base, segment.end));
+            if held == 0 {
+                holdings.uncovered_bytes += if segment.end > covered { len } else { 0 };
+                continue;
+            }
+            if needed == 0 {
+                holdings.named_bytes += len;
+                continue;
+            }
+            holdings.dead_bytes += len - needed;
             // The stretch at its end is copied whole: nothing may be written there any more.
             let settled = segment.end.0.next_multiple_of(STRETCH_BYTES) <= self.store.written;
-            let part = live.saturating_mul(256) / len.max(1);
-            if settled && part <= LIVE_PART_MAX && !self.reclaim.has_tried(segment.base) {
-                worth.push((part, len - live, segment));
+            let part = needed.saturating_mul(256) / len.max(1);
+            if !settled || part > LIVE_PART_MAX || self.reclaim.has_tried(segment.base) {
+                continue;
+            }
+            self.reclaim.seen.insert(segment.base, needed);
+            let before = seen.get(&segment.base).copied();
+            if before.is_some_and(|before| needed >= before - before / EMPTYING_PART) {
+                holdings.worth.push((part, len - needed, *segment));
+            } else {
+                self.reclaim.wanted = true;
             }
         }
-        self.reclaim.look_bytes = (longest_bytes / 4).max(STRETCH_BYTES);
-        // What is dead and waits for a snapshot takes up disk: one that is worth it is not waited for with another.
-        self.plan.wanted |= uncovered_bytes > 0 && uncovered_bytes >= longest_bytes / 2;
-        let goal_bytes = live_bytes / 2 + longest_bytes / 2;
-        // Pages that were given up pin their segments until two more snapshots have begun, though nothing else happens.
-        let given_up_bytes = self.store.freed_pages.total_bytes();
-        if given_up_bytes > 0 && (dead_bytes > goal_bytes || given_up_bytes > longest_bytes) {
-            let rested = self.plan.has_rested(now);
-            self.plan.wanted |= rested;
-            // Otherwise, look again.
-            self.reclaim.wanted |= !rested;
+        self.reclaim.look_bytes = holdings.spare_bytes().max(STRETCH_BYTES);
+        holdings
+    }
+
+    /// Asks for a snapshot when segments wait for one that takes up disk, whether something else happens or not: those that are
+    /// dead, and those that are pinned by pages that were given up, which go when two more have been written.
+    fn want_snapshot(&mut self, holdings: &Holdings) {
+        let needed_bytes = self.store.needed_bytes();
+        let goal_bytes = needed_bytes / 2 + holdings.spare_bytes();
+        let Holdings { uncovered_bytes, named_bytes, dead_bytes, .. } = *holdings;
+        let given_up_bytes = self.store.freed_pages.named().total_bytes();
+        let in_the_way =
+            given_up_bytes > 0 && (dead_bytes > goal_bytes || given_up_bytes > holdings.spare_bytes());
+        let waiting_bytes = uncovered_bytes + named_bytes;
+        if self.plan.under_way || (waiting_bytes <= holdings.spare_bytes() && !in_the_way) {
+            return;
         }
+        // What is drained quickly leaves as much again until two snapshots are written.
+        let urgent = waiting_bytes + dead_bytes > needed_bytes / 4 + holdings.spare_bytes();
+        let rested = self.plan.has_rested(self.now, urgent);
+        self.plan.wanted |= rested;
+        // Otherwise, look again.
+        self.reclaim.wanted |= !rested;
+    }
+
+    /// Begins to clear segments when the dead parts of those that are pinned are too much, those first that hold least.
+    fn choose(&mut self, holdings: Holdings) {
+        let goal_bytes = self.store.needed_bytes() / 2 + holdings.spare_bytes();
+        let Holdings { mut dead_bytes, mut worth, .. } = holdings;
         if self.reclaim.run.is_some() || dead_bytes <= goal_bytes {
             return;
         }
@@ -181,28 +253,33 @@ impl Partition {
         for (_, dead, segment) in worth.into_iter().take(SEGMENTS_PER_RUN_MAX) {
             let from = segment.base.0 / STRETCH_BYTES * STRETCH_BYTES;
             parts.push(from..segment.end.0.next_multiple_of(STRETCH_BYTES));
-            self.reclaim.tried.push_back((segment.base, now));
+            self.reclaim.tried.push_back((segment.base, self.now));
             dead_bytes = dead_bytes.saturating_sub(dead);
             if dead_bytes <= goal_bytes {
                 break;
             }
         }
         if !parts.is_empty() {
-            let counted = (now, self.store.written);
             let (rewrite, allowed_bytes) = (Rewrite::new(parts), REWRITE_BYTES_PER_TURN);
-            self.reclaim.run = Some(Run { rewrite, allowed_bytes, counted });
+            let (counted_at, counted_bytes) = (self.now, self.counted_bytes());
+            self.reclaim.run = Some(Run { rewrite, allowed_bytes, counted_at, counted_bytes });
         }
+    }
+
+    /// What was ever appended, and what was ever given up: as many bytes may be copied beside.
+    fn counted_bytes(&self) -> u64 {
+        self.store.builder.base().0.saturating_add(self.store.live.given_up_bytes())
     }
 
     /// Goes on with the run that is under way. A full disk has no room for copies.
     pub(super) fn rewrite(&mut self) {
-        let end = self.store.builder.base().0;
+        let counted_bytes = self.counted_bytes();
         let Some(run) = self.reclaim.run.as_mut().filter(|_| !self.pressure.full) else { return };
-        let passed_ms = self.now.since_ms(run.counted.0);
-        let appended = end.saturating_sub(run.counted.1);
-        let more = passed_ms.saturating_mul(REWRITE_BYTES_PER_MS).saturating_add(appended);
+        let passed_ms = self.now.since_ms(run.counted_at);
+        let beside = counted_bytes.saturating_sub(run.counted_bytes);
+        let more = passed_ms.saturating_mul(REWRITE_BYTES_PER_MS).saturating_add(beside);
         run.allowed_bytes = run.allowed_bytes.saturating_add(more).min(REWRITE_BYTES_SAVED_MAX);
-        run.counted = (self.now, end);
+        (run.counted_at, run.counted_bytes) = (self.now, counted_bytes);
         let budget = run.allowed_bytes.min(REWRITE_BYTES_PER_TURN);
         if budget == 0 || self.store.builder.len_bytes() >= self.options.batch_bytes_max {
             return;
@@ -215,7 +292,7 @@ impl Partition {
         self.counts.rewritten_bytes += copied;
         if done {
             self.reclaim.run = None;
-            (self.reclaim.wanted, self.reclaim.at) = (true, self.now);
+            self.look_at_segments_now();
         } else {
             // Others come first: the run goes on with the next turn.
             self.turn_wanted |= run.allowed_bytes > 0;

@@ -152,7 +152,7 @@ impl Partition {
                         self.plan.covered = position;
                         self.plan.last_bytes = bytes;
                         self.store.live.subtract(&mut self.store.freed_pages.end());
-                        self.reclaim.wanted = true;
+                        self.look_at_segments_now();
                         self.counts.snapshots += 1;
                         self.counts.snapshot_bytes = bytes;
                         self.counts.snapshot_write_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
