@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use baton_core::STRETCH_BYTES;
 use baton_engine::Port;
+use baton_journal_file::SEGMENT_HEADER_BYTES;
 use baton_model::event::{Browsed, QueueInfo};
 use baton_model::request::{CatalogOp, Fetch, FetchSelect, InspectOp, LeaseMode, MessageState};
 use baton_model::{Event, LinkId, Reply, Request, Seq, Token};
@@ -14,6 +15,8 @@ use crate::fact::{Audited, Fact, Usage};
 use crate::topology;
 use crate::world::World;
 
+/// In segments shorter than this, what is alive is not told apart well enough to judge the whole directory.
+const SEGMENT_STRETCHES_MIN: u64 = 4;
 /// Longer than every lease, delay and time to live, milliseconds.
 const LONG_MS: u64 = 120_000;
 /// How long the broker has for its housekeeping at the end: longer than it leaves a segment alone that it could not clear.
@@ -219,6 +222,14 @@ impl World {
             let (base, end) = (pair[0].0, pair[1].0);
             end.div_ceil(STRETCH_BYTES) <= stretch && end - base >= STRETCH_BYTES
         });
+        let longest_bytes = segments.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
+        let large = self.files.segment_bytes >= SEGMENT_STRETCHES_MIN * STRETCH_BYTES;
+        let others = files.iter().filter(|(name, _)| !name.ends_with(".snap"));
+        let mut directory_bytes: u64 = others.map(|(_, file)| file.len() as u64).sum();
+        for pair in segments.windows(2).filter(|pair| pair[1].0.div_ceil(STRETCH_BYTES) > stretch) {
+            // What was prepared behind a torn tail goes with its segment, when the journal has grown by a stretch.
+            directory_bytes -= pair[0].1.saturating_sub(pair[1].0 - pair[0].0 + SEGMENT_HEADER_BYTES);
+        }
         let usage = Usage {
             indexed_messages: stats.indexed_messages,
             index_messages_max: self.options.index_messages_max,
@@ -228,7 +239,9 @@ impl World {
             snapshot_bytes_min: self.options.snapshot_bytes_min,
             segments: settled.clone().count() as u64,
             disk_bytes: settled.map(|pair| pair[0].1).sum(),
-            segment_bytes: segments.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default(),
+            segment_bytes: longest_bytes,
+            directory_bytes: large.then_some(directory_bytes),
+            segment_bytes_max: self.files.segment_bytes.max(longest_bytes),
         };
         if self.failure.is_none() && before == self.messages() {
             self.tell(&Fact::Idle { usage });

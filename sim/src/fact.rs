@@ -42,6 +42,10 @@ pub struct Usage {
     pub disk_bytes: u64,
     /// Of the longest one of them.
     pub segment_bytes: u64,
+    /// Bytes of all files but snapshots (which are as large here as what they are about), if segments can be longer than stretches.
+    pub directory_bytes: Option<u64>,
+    /// As long as segments may be, and as long as one is.
+    pub segment_bytes_max: u64,
 }
 
 /// What a client of a real protocol says and is told: as it understands the bytes itself, whatever the session makes of them.

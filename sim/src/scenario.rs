@@ -106,7 +106,7 @@ impl Scenario {
             index_messages_max: *dice.pick(&[0, 64, 400, 128 << 10]),
             snapshot_bytes_min: *dice.pick(&[2 << 10, 8 << 10, 1 << 20]),
             segment_bytes: if deep {
-                *dice.pick(&[72 << 10, 72 << 10, 128 << 10])
+                *dice.pick(&[288 << 10, 288 << 10, 512 << 10])
             } else {
                 *dice.pick(&[8 << 10, 32 << 10, 256 << 10])
             },

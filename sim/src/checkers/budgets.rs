@@ -99,6 +99,10 @@ impl Budgets {
         if usage.disk_bytes > goal {
             return Err(format!("the disk should hold {goal} bytes at most: {usage:?}"));
         }
+        let goal = 2 * usage.live_bytes + 2 * usage.segment_bytes_max + blurred;
+        if usage.directory_bytes.is_some_and(|bytes| bytes > goal) {
+            return Err(format!("the directory should hold {goal} bytes at most: {usage:?}"));
+        }
         Ok(())
     }
 }
