@@ -60,6 +60,10 @@ pub enum Plant {
     AnswerEarly,
     /// Sessions settle the message that was settled before the one that their client means.
     SettleAnother,
+    /// The ids by which repetitions are known are lost on their way into the broker.
+    LoseDedupIds,
+    /// Some publishes come into the broker with the ids of others.
+    MixDedupIds,
     /// A byte of what sessions write is another at times.
     GarbleBodies,
 }

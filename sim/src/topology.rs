@@ -14,6 +14,8 @@ pub const PLAIN: &str = "plain";
 pub const WORK: &str = "work";
 /// Ordered keys; what is rejected is dead-lettered, retries never end.
 pub const KEYS: &str = "keys";
+/// Ordered keys and deduplication: a FIFO queue to SQS's clients, which it is known to by its name.
+pub const LINE: &str = "line.fifo";
 /// Priorities and deduplication.
 pub const PRIO: &str = "prio";
 /// Holds eight messages; the oldest make room, to the dead letters.
@@ -42,14 +44,15 @@ pub const LEASED: &str = "leased";
 pub const FAN: &str = "fan";
 
 /// All queues.
-pub const QUEUES: [&str; 15] =
-    [DEAD, DEEP, PLAIN, WORK, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, LIST, SPARE, LEASED];
+pub const QUEUES: [&str; 16] = [
+    DEAD, DEEP, PLAIN, WORK, KEYS, LINE, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, LIST, SPARE, LEASED,
+];
 
 /// Most deliveries that wait in [`SMALL`] and [`FULL`].
 const SMALL_MESSAGES_MAX: u64 = 8;
 /// Time to live in [`BRIEF`], milliseconds.
 const BRIEF_TTL_MS: u64 = 300;
-/// How long [`PRIO`] remembers a dedup id, milliseconds.
+/// How long [`PRIO`] and [`LINE`] remember a dedup id, milliseconds.
 const DEDUP_WINDOW_MS: u64 = 5_000;
 
 /// A queue's policy.
@@ -59,6 +62,7 @@ pub fn policy(queue: &str) -> QueuePolicy {
     let dead_letter = Some(DeadLetterPolicy { exchange: "".into(), key: Some(DEAD.into()) });
     let capacity =
         |overflow| Capacity { messages_max: Some(SMALL_MESSAGES_MAX), overflow, ..Capacity::default() };
+    let dedup = DedupPolicy { window_ms: DEDUP_WINDOW_MS, by_body: false, per_key: false };
     let backoff =
         Backoff { growth: Growth::Linear, min_ms: 40, max_ms: 200, jitter: 0.5, on: BackoffOn::Failed };
     match queue {
@@ -72,12 +76,12 @@ pub fn policy(queue: &str) -> QueuePolicy {
             keys: KeyPolicy { mode: KeyMode::Ordered, ..KeyPolicy::default() },
             ..plain
         },
-        PRIO => QueuePolicy {
-            dead_letter,
-            priority_max: 3,
-            dedup: Some(DedupPolicy { window_ms: DEDUP_WINDOW_MS, by_body: false, per_key: false }),
+        LINE => QueuePolicy {
+            keys: KeyPolicy { mode: KeyMode::Ordered, ..KeyPolicy::default() },
+            dedup: Some(dedup),
             ..plain
         },
+        PRIO => QueuePolicy { dead_letter, priority_max: 3, dedup: Some(dedup), ..plain },
         SMALL => QueuePolicy { dead_letter, capacity: capacity(Overflow::DropOldest), ..plain },
         FULL => QueuePolicy { capacity: capacity(Overflow::Refuse), ..plain },
         BRIEF => QueuePolicy { dead_letter, ttl_ms: Some(BRIEF_TTL_MS), ..plain },
@@ -97,6 +101,18 @@ pub fn rejects_to_nowhere(queue: &str) -> bool {
 #[must_use]
 pub fn is_fifo(queue: &str) -> bool {
     [PLAIN, SMALL, FULL, BRIEF, TEMP, DEEP].contains(&queue)
+}
+
+/// Whether keys are ordered in this queue.
+#[must_use]
+pub fn is_keyed(queue: &str) -> bool {
+    [KEYS, LINE].contains(&queue)
+}
+
+/// How long this queue remembers a dedup id, milliseconds, if it does.
+#[must_use]
+pub fn dedup_window_ms(queue: &str) -> Option<u64> {
+    policy(queue).dedup.map(|dedup| dedup.window_ms)
 }
 
 /// What makes all of it, in order.

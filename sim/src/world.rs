@@ -250,6 +250,7 @@ impl World {
         let Some(Some(Peer { port: Some((key, port)), .. })) = self.peers.get(actor) else { return };
         let (by, at) = (*key, self.now);
         let mut submitted = requests.clone();
+        self.plant.submitted(&mut submitted);
         port.submit(&mut submitted, 100);
         for request in &requests {
             self.tell(&Fact::Asked { at, by, request });

@@ -98,7 +98,7 @@ fn copies_forgotten_in_recovery() {
 #[test]
 fn dead_segments_that_stay() {
     // It takes a world in which much was written and little is left.
-    is_seen_from(450, Plant::KeepSegments, &["budgets"], "durable");
+    is_seen_from(7_400, Plant::KeepSegments, &["budgets"], "durable");
 }
 
 #[test]
@@ -115,6 +115,16 @@ fn receipts_before_anything_is_durable() {
 #[test]
 fn settlements_of_other_messages_than_clients_named() {
     is_seen(Plant::SettleAnother, &["clients"]);
+}
+
+#[test]
+fn repetitions_that_are_not_known() {
+    is_seen(Plant::LoseDedupIds, &["dedup"]);
+}
+
+#[test]
+fn messages_taken_for_repetitions() {
+    is_seen(Plant::MixDedupIds, &["dedup"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use baton_model::{ConsumerId, DeliveryRef, Event, LinkId, Outcome, Request};
 use super::neutral::{Ask, Brain};
 use super::{World, any_publish};
 use crate::Dice;
-use crate::topology::{BRIEF, DEAD, FLEETING, FULL, KEYS, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
+use crate::topology::{BRIEF, DEAD, FLEETING, FULL, KEYS, LINE, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
 
 /// Shorter leases than what records linger would go round and round, and the broker would never be at rest.
 const LEASE_MS_MIN: u64 = 200;
@@ -36,7 +36,7 @@ impl Consumer {
     fn subscribe(&mut self, dice: &mut Dice, ask: &mut Ask) {
         self.consumers += 1;
         let queue = *dice.pick(&[
-            PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD,
+            PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, LINE, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD,
         ]);
         let lease = match queue {
             ONCE => LeaseMode::Settled,

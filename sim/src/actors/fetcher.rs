@@ -8,7 +8,7 @@ use super::World;
 use super::consumer::any_outcome;
 use super::neutral::{Ask, Brain};
 use crate::Dice;
-use crate::topology::{BRIEF, DEAD, DEEP, FLEETING, FULL, KEYS, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
+use crate::topology::{BRIEF, DEAD, DEEP, FLEETING, FULL, KEYS, LINE, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
 
 /// What it holds, whatever happened to its connection.
 #[derive(Debug, Default)]
@@ -21,7 +21,8 @@ pub(super) struct Fetcher {
 impl Fetcher {
     fn fetch(&mut self, dice: &mut Dice, world: &World<'_>, ask: &mut Ask) {
         let queue = *dice.pick(&[
-            PLAIN, PLAIN, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD, DEEP, DEEP,
+            PLAIN, PLAIN, WORK, KEYS, KEYS, LINE, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, DEAD, DEEP,
+            DEEP,
         ]);
         let lease = match queue {
             ONCE => LeaseMode::Settled,

@@ -29,7 +29,7 @@ use baton_model::{Event, Message, Publish, Request, Time, Token};
 use crate::Dice;
 use crate::fact::{Known, Serial, body};
 use crate::plant::Planted;
-use crate::topology::{BRIEF, FAN, FLEETING, FULL, KEYS, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
+use crate::topology::{BRIEF, FAN, FLEETING, FULL, KEYS, LINE, ONCE, PLAIN, PRIO, SMALL, TEMP, WORK};
 
 /// What an actor is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,7 +120,8 @@ pub(crate) fn any_publish(dice: &mut Dice, token: Token, serials: &mut Serial) -
     let filler_bytes = if dice.one_in(12) { dice.index(6_000) } else { dice.index(60) };
     let content = body(*serials, filler_bytes);
     let target = *dice.pick(&[
-        PLAIN, PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP, FAN,
+        PLAIN, PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, LINE, PRIO, SMALL, FULL, BRIEF, ONCE, FLEETING, TEMP,
+        FAN,
     ]);
     let fan = target == FAN;
     Publish {
@@ -131,12 +132,13 @@ pub(crate) fn any_publish(dice: &mut Dice, token: Token, serials: &mut Serial) -
         more_keys: Default::default(),
         message: Message::new(content.into(), 0),
         // What a transient message was called is forgotten with it.
-        durable: target == PRIO || !dice.one_in(8),
+        durable: [PRIO, LINE].contains(&target) || !dice.one_in(8),
         mandatory: dice.one_in(10),
         priority: (target == PRIO).then(|| dice.below(5) as u8),
         ttl_ms: (target == PLAIN).then(|| dice.maybe(8, 2_000)).flatten(),
         delay_ms: (target == WORK).then(|| dice.maybe(3, 1_500)).flatten(),
-        group_key: (target == KEYS).then(|| format!("k{}", dice.below(3)).into()),
-        dedup_id: (target == PRIO && dice.one_in(2)).then(|| format!("d{}", dice.below(20)).into()),
+        group_key: [KEYS, LINE].contains(&target).then(|| format!("k{}", dice.below(3)).into()),
+        dedup_id: ([PRIO, LINE].contains(&target) && dice.one_in(2))
+            .then(|| format!("d{}", dice.below(20)).into()),
     }
 }

@@ -1,10 +1,12 @@
-//! An SQS client: sends, receives, deletes and changes visibility, one by one and in batches, with JSON that it writes and reads
-//! itself. HTTP is not simulated: whole requests reach the real session, one at a time, and whole responses come back, both
+//! An SQS client: sends, receives, deletes and changes visibility, one by one and in batches, with JSON or (every other one) the older
+//! Query protocol, which it writes and reads itself. HTTP is not simulated: whole requests reach the real session, one at a time, and whole responses come back, both
 //! late by any time.
 //!
 //! What holds: a message whose sending was answered is safe; one whose deletion was answered never comes back, if its receipt
 //! was the newest. Receipts outlive connections and the broker. A client that does not wait for its answer gives up: what it
 //! would have received goes back.
+
+mod query;
 
 use std::collections::VecDeque;
 
@@ -20,7 +22,7 @@ use super::{Actor, World};
 use crate::Dice;
 use crate::fact::{Ended, Known, Serial, body, serial_of};
 use crate::network::some_of;
-use crate::topology::{BRIEF, DEAD, DEEP, FULL, KEYS, PLAIN, SMALL, WORK};
+use crate::topology::{BRIEF, DEAD, DEEP, FULL, KEYS, LINE, PLAIN, SMALL, WORK};
 
 /// Requests that a client lets wait for the one before.
 const WAITING_MAX: usize = 4;
@@ -62,19 +64,6 @@ fn session(number: usize) -> Box<dyn HttpSession> {
     SqsDialect::new(SqsOptions::default()).session(context(number))
 }
 
-fn request(action: &str, queue: &str, mut input: Value) -> HttpRequest {
-    input["QueueUrl"] = Value::from(format!("http://localhost/000000000000/{queue}"));
-    let builder = http::Request::builder()
-        .method(http::Method::POST)
-        .uri("/")
-        .header("host", "localhost")
-        .header("authorization", "AWS4-HMAC-SHA256 anybody")
-        .header("content-type", "application/x-amz-json-1.0")
-        .header("x-amz-target", format!("AmazonSQS.{action}"));
-    let (head, ()) = builder.body(()).expect("headers are plain").into_parts();
-    HttpRequest { head, body: input.to_string().into() }
-}
-
 impl Client {
     pub(super) fn new(number: usize) -> Self {
         Self {
@@ -90,6 +79,29 @@ impl Client {
         }
     }
 
+    /// Whether it speaks the older protocol.
+    fn speaks_query(&self) -> bool {
+        self.number % 2 == 1
+    }
+
+    fn request(&self, action: &str, queue: &str, mut input: Value) -> HttpRequest {
+        input["QueueUrl"] = Value::from(format!("http://localhost/000000000000/{queue}"));
+        let builder = http::Request::builder()
+            .method(http::Method::POST)
+            .uri("/")
+            .header("host", "localhost")
+            .header("authorization", "AWS4-HMAC-SHA256 anybody");
+        let (builder, body) = if self.speaks_query() {
+            let form = builder.header("content-type", "application/x-www-form-urlencoded");
+            (form, query::form(action, &input))
+        } else {
+            let json = builder.header("content-type", "application/x-amz-json-1.0");
+            (json.header("x-amz-target", format!("AmazonSQS.{action}")), input.to_string())
+        };
+        let (head, ()) = builder.body(()).expect("headers are plain").into_parts();
+        HttpRequest { head, body: body.into() }
+    }
+
     /// Sends a request of one entry, or a batch of several.
     fn call(&mut self, action: &str, queue: &str, mut entries: Vec<Value>, known: Vec<Known>, batch: bool) {
         let input = if batch {
@@ -101,11 +113,12 @@ impl Client {
             entries.remove(0)
         };
         let action = if batch { format!("{action}Batch") } else { action.to_owned() };
-        self.up.push_back((Call::Promised(known), request(&action, queue, input)));
+        let request = self.request(&action, queue, input);
+        self.up.push_back((Call::Promised(known), request));
     }
 
     fn send(&mut self, dice: &mut Dice, world: &mut World<'_>) {
-        let queue = *dice.pick(&[PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, SMALL, FULL, BRIEF]);
+        let queue = *dice.pick(&[PLAIN, PLAIN, WORK, WORK, KEYS, KEYS, LINE, LINE, LINE, SMALL, FULL, BRIEF]);
         let batch = dice.one_in(3);
         let (mut entries, mut known) = (Vec::new(), Vec::new());
         for _ in 0..if batch { 1 + dice.index(4) } else { 1 } {
@@ -115,8 +128,13 @@ impl Client {
             let mut entry = json!({ "MessageBody": String::from_utf8_lossy(&content) });
             match queue {
                 WORK if dice.one_in(4) => entry["DelaySeconds"] = Value::from(dice.below(3)),
-                KEYS => entry["MessageGroupId"] = Value::from(format!("k{}", dice.below(3))),
+                KEYS | LINE => entry["MessageGroupId"] = Value::from(format!("k{}", dice.below(3))),
                 _ => {}
+            }
+            if queue == LINE {
+                // Now and then it says what may have been said before.
+                let id = if dice.one_in(3) { dice.below(20) } else { 100 + serial };
+                entry["MessageDeduplicationId"] = Value::from(format!("d{id}"));
             }
             entries.push(entry);
             known.push(Known::Confirmed { serial });
@@ -126,13 +144,14 @@ impl Client {
     }
 
     fn receive(&mut self, dice: &mut Dice) {
-        let queue = *dice.pick(&[PLAIN, PLAIN, WORK, KEYS, SMALL, FULL, BRIEF, DEAD, DEEP]);
+        let queue = *dice.pick(&[PLAIN, PLAIN, WORK, KEYS, LINE, LINE, SMALL, FULL, BRIEF, DEAD, DEEP]);
         let input = json!({
             "MaxNumberOfMessages": 1 + dice.below(10),
             "VisibilityTimeout": 1 + dice.below(5),
             "WaitTimeSeconds": dice.below(2),
         });
-        self.up.push_back((Call::Receive(queue), request("ReceiveMessage", queue, input)));
+        let request = self.request("ReceiveMessage", queue, input);
+        self.up.push_back((Call::Receive(queue), request));
     }
 
     fn settle(&mut self, dice: &mut Dice, world: &mut World<'_>) {
@@ -199,6 +218,7 @@ impl Client {
         }
         let answer: Value = match response.body().is_empty() {
             true => Value::Null,
+            false if self.speaks_query() => query::answer(&String::from_utf8_lossy(response.body())),
             false => serde_json::from_slice(response.body()).expect("responses are JSON"),
         };
         match call {

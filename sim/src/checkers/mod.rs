@@ -10,6 +10,7 @@
 //! answers     answers in order, each once            budgets    memory and disk follow what is there
 //! clients     what clients read and are told in     lists      lists lose nothing and give nothing twice
 //!             their own protocols is what happened
+//! dedup       what was said before is left out, and nothing else
 //! ```
 
 mod answers;
@@ -17,6 +18,7 @@ mod bounded;
 mod budgets;
 mod clients;
 mod counters;
+mod dedup;
 mod durable;
 mod fences;
 mod kept;
@@ -61,6 +63,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(budgets::Budgets::default()),
         Box::new(clients::Clients::default()),
         Box::new(lists::Lists::default()),
+        Box::new(dedup::Dedup::default()),
     ]
 }
 

@@ -11,7 +11,7 @@ use baton_model::{Event, Fence, QueueId, Request, Seq, Token};
 
 use super::{Checker, Modes, Names, Receipts, deliveries, flat};
 use crate::fact::{Fact, Key, Serial, serial};
-use crate::topology::{KEYS, is_fifo};
+use crate::topology::{is_fifo, is_keyed};
 
 #[derive(Debug, Default)]
 pub(super) struct Order {
@@ -19,19 +19,58 @@ pub(super) struct Order {
     first: BTreeMap<QueueId, BTreeMap<Fence, Seq>>,
     /// The key of each message that has one.
     keys: BTreeMap<Serial, String>,
-    /// Messages of the queue of keys that have left and may be unfinished: by key, their places and the newest lease of each.
-    open: BTreeMap<String, BTreeMap<Seq, Fence>>,
-    /// The newest lease seen of each place of the queue of keys: older ones may leave later, on other connections.
-    newest: BTreeMap<Seq, Fence>,
-    /// Operators have looked after these places: nothing is known of them.
-    touched: BTreeSet<Seq>,
-    /// Nothing is known of the order of keys any more.
-    purged: bool,
+    /// Queues of ordered keys, by their names.
+    keyed: BTreeMap<String, Keyed>,
     /// Fetches that name the places they want: order is not for them.
     by_place: BTreeSet<(Key, Token)>,
     modes: Modes,
     names: Names,
     receipts: Receipts,
+}
+
+/// A queue of ordered keys.
+#[derive(Debug, Default)]
+struct Keyed {
+    /// Messages that have left and may be unfinished: by key, their places and the newest lease of each.
+    open: BTreeMap<String, BTreeMap<Seq, Fence>>,
+    /// The newest lease seen of each place: older ones may leave later, on other connections.
+    newest: BTreeMap<Seq, Fence>,
+    /// Operators have looked after these places: nothing is known of them.
+    touched: BTreeSet<Seq>,
+    /// Nothing is known of the order of keys any more.
+    purged: bool,
+}
+
+impl Keyed {
+    /// Messages with these keys leave in one answer.
+    fn leave(&mut self, all: &[(&Delivery, &str)], settled: bool) -> Result<(), String> {
+        for (delivery, key) in all {
+            let newest = self.newest.entry(delivery.at.seq).or_default();
+            if *newest > delivery.at.fence {
+                continue;
+            }
+            *newest = delivery.at.fence;
+            let open = self.open.entry((*key).to_owned()).or_default();
+            let same_answer = |seq: Seq| all.iter().any(|(other, _)| other.at.seq == seq);
+            let earlier = open.range(..delivery.at.seq);
+            let mut unfinished =
+                earlier.filter(|(seq, _)| !same_answer(**seq) && !self.touched.contains(seq));
+            if let Some((seq, fence)) = unfinished.next()
+                && !self.purged
+            {
+                return Err(format!(
+                    "place {} of key {key} leaves while place {seq} (fence {fence}) is unfinished",
+                    delivery.at.seq
+                ));
+            }
+            if settled {
+                open.remove(&delivery.at.seq);
+            } else {
+                open.insert(delivery.at.seq, delivery.at.fence);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Order {
@@ -52,9 +91,10 @@ impl Order {
                 }
                 for delivery in &settle.deliveries {
                     let key = self.receipts.0.get(delivery).and_then(|serial| self.keys.get(serial));
-                    if let Some(open) = key.and_then(|key| self.open.get_mut(key))
+                    let queue = self.keyed.get_mut(self.names.of(delivery.queue));
+                    if let Some((queue, key)) = queue.zip(key)
+                        && let Some(open) = queue.open.get_mut(key)
                         && open.get(&delivery.seq) == Some(&delivery.fence)
-                        && self.names.of(delivery.queue) == KEYS
                     {
                         open.remove(&delivery.seq);
                     }
@@ -62,13 +102,17 @@ impl Order {
             }
             Request::Inspect { op, .. } => {
                 if let InspectOp::Act { queue, seqs, .. } = &**op
-                    && queue == KEYS
+                    && is_keyed(queue)
                 {
-                    self.touched.extend(seqs);
+                    self.keyed.entry(queue.to_string()).or_default().touched.extend(seqs);
                 }
             }
             Request::Catalog { op, .. } => {
-                self.purged |= matches!(&**op, CatalogOp::PurgeQueue { name } if name == KEYS);
+                if let CatalogOp::PurgeQueue { name } = &**op
+                    && is_keyed(name)
+                {
+                    self.keyed.entry(name.to_string()).or_default().purged = true;
+                }
             }
             _ => {}
         }
@@ -89,62 +133,35 @@ impl Order {
         Ok(())
     }
 
-    fn keyed(&mut self, all: &[Delivery], settled: bool) -> Result<(), String> {
-        for delivery in all {
-            let Some(key) = serial(&delivery.message).and_then(|serial| self.keys.get(&serial)) else {
-                continue;
-            };
-            let newest = self.newest.entry(delivery.at.seq).or_default();
-            if *newest > delivery.at.fence {
-                continue;
-            }
-            *newest = delivery.at.fence;
-            let open = self.open.entry(key.clone()).or_default();
-            let same_answer = |seq: Seq| all.iter().any(|other| other.at.seq == seq);
-            let earlier = open.range(..delivery.at.seq);
-            let mut unfinished =
-                earlier.filter(|(seq, _)| !same_answer(**seq) && !self.touched.contains(seq));
-            if let Some((seq, fence)) = unfinished.next()
-                && !self.purged
-            {
-                return Err(format!(
-                    "place {} of key {key} leaves while place {seq} (fence {fence}) is unfinished",
-                    delivery.at.seq
-                ));
-            }
-            if settled {
-                open.remove(&delivery.at.seq);
-            } else {
-                open.insert(delivery.at.seq, delivery.at.fence);
-            }
-        }
-        Ok(())
-    }
-
     /// What was not durable is gone with the crash, and its place may be another's.
     fn forget_lost(&mut self, state: &[Item]) {
         let names = &self.names;
-        let is_there = |seq: Seq| {
-            state.iter().any(|item| matches!(item, Item::Entry(entry) if entry.seq == seq && names.of(entry.queue) == KEYS))
-        };
-        self.open.values_mut().for_each(|open| open.retain(|seq, _| is_there(*seq)));
+        for (name, queue) in &mut self.keyed {
+            let is_there = |seq: Seq| {
+                state.iter().any(|item| matches!(item, Item::Entry(entry) if entry.seq == seq && names.of(entry.queue) == name))
+            };
+            queue.open.values_mut().for_each(|open| open.retain(|seq, _| is_there(*seq)));
+        }
     }
 
     fn told(&mut self, to: Key, event: &Event) -> Result<(), String> {
         let settled = self.modes.of(to, event) == Some(LeaseMode::Settled);
         let all = deliveries(event);
         let Some(queue) = all.first().map(|delivery| delivery.at.queue) else { return Ok(()) };
+        let name = self.names.of(queue).to_owned();
         if let Event::Fetched { token, .. } = event
             && self.by_place.contains(&(to, *token))
         {
-            self.touched.extend(all.iter().map(|delivery| delivery.at.seq));
+            let touched = all.iter().map(|delivery| delivery.at.seq);
+            self.keyed.entry(name).or_default().touched.extend(touched);
             return Ok(());
         }
-        let name = self.names.of(queue);
-        if name == KEYS {
-            return self.keyed(all, settled);
+        if is_keyed(&name) {
+            let key_of = |delivery: &Delivery| self.keys.get(&serial(&delivery.message)?);
+            let keyed: Vec<_> = all.iter().filter_map(|one| Some((one, key_of(one)?.as_str()))).collect();
+            return self.keyed.entry(name).or_default().leave(&keyed, settled);
         }
-        if is_fifo(name) && !settled {
+        if is_fifo(&name) && !settled {
             for delivery in all.iter().filter(|delivery| delivery.acquired == 1) {
                 self.first(delivery)?;
             }

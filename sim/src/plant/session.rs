@@ -24,6 +24,24 @@ impl Planted {
         }
     }
 
+    /// A client's requests come into the broker.
+    pub(crate) fn submitted(&mut self, requests: &mut [Request]) {
+        if !matches!(self.plant, Plant::LoseDedupIds | Plant::MixDedupIds) {
+            return;
+        }
+        for request in requests {
+            if let Request::Publish(publish) = request
+                && let Some(id) = &mut publish.dedup_id
+                && self.dice.one_in(2)
+            {
+                match self.plant {
+                    Plant::LoseDedupIds => publish.dedup_id = None,
+                    _ => *id = "d1".into(),
+                }
+            }
+        }
+    }
+
     /// A session wrote this.
     pub(crate) fn written(&mut self, wire: &mut [u8]) {
         if self.plant == Plant::GarbleBodies

@@ -35,6 +35,8 @@ pub(super) struct Spill {
     queues: Vec<QueueId>,
     /// The page of the last of them that it has come to.
     page: u64,
+    /// Messages that came back since it began: it may have been past their pages already.
+    warmed: u64,
     /// After a sweep the next one begins when so many messages are in memory, or so many may be let go.
     sweep_from: u64,
     sweep_loosened: u64,
@@ -46,6 +48,7 @@ impl Default for Spill {
             messages_max: MESSAGES_MAX_DEFAULT,
             queues: Vec::new(),
             page: 0,
+            warmed: 0,
             sweep_from: 0,
             sweep_loosened: 0,
         }
@@ -98,7 +101,9 @@ impl Machine {
 
     /// Sees to it that a page is in memory. False: as for [`Machine::warm`].
     pub(super) fn warm_page(&mut self, queue: QueueId, page: u64, cx: &mut Context<'_>) -> bool {
+        let before = self.state.contents.holds();
         let warmed = self.state.warm(queue, page, cx.store).is_ok();
+        self.spill.warmed += self.state.contents.holds().saturating_sub(before);
         if !warmed {
             self.unread.push(queue);
         }
@@ -163,12 +168,12 @@ impl Machine {
             }
             self.state.loosened = 0;
             self.spill.queues = self.state.queue_ids();
-            self.spill.page = 0;
+            (self.spill.page, self.spill.warmed) = (0, 0);
         }
         for _ in 0..SWEEP_PAGES {
             let Some(queue) = self.spill.queues.last().copied() else {
                 // All that could go is gone: look again when there is a good deal more, or something changes.
-                let holds = self.state.contents.holds();
+                let holds = self.state.contents.holds().saturating_sub(self.spill.warmed);
                 self.spill.sweep_from = holds + holds / SWEEP_GROWTH_PART;
                 self.spill.sweep_loosened = (holds / SWEEP_LOOSENED_PART).max(1);
                 return;
