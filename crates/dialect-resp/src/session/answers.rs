@@ -85,6 +85,29 @@ impl Answers {
         self.slots.push_back(Slot::Known(known));
     }
 
+    /// How the answer is written that is the next one, if it is the result of one operation. Its slot is gone then: what is written for
+    /// it is to be written at once, and [`Answers::go_on`] called.
+    fn take_next(&mut self, token: Token) -> Option<Shape> {
+        let is_next = token.0 == self.first;
+        let slot =
+            self.slots.pop_front_if(|slot| is_next && matches!(slot, Slot::Waits(Expected::List(_))))?;
+        self.first += 1;
+        match slot {
+            Slot::Waits(Expected::List(shape)) => Some(shape),
+            _ => None,
+        }
+    }
+
+    /// Writes what stood behind an answer that is written now.
+    fn go_on(&mut self, out: &mut Output, protocol: Protocol) {
+        while let Some(Slot::Known(known)) =
+            self.slots.pop_front_if(|slot| matches!(slot, Slot::Known(_)))
+        {
+            Writer::new(out, protocol).written(known);
+            self.first += 1;
+        }
+    }
+
     /// What an answer is for. `None`: nobody waits for it.
     fn take(&mut self, token: Token) -> Option<Expected> {
         let index = usize::try_from(token.0.checked_sub(self.first)?).ok()?;
@@ -110,12 +133,7 @@ impl Answers {
             write(&mut Writer::new(out, protocol));
             self.slots.pop_front();
             self.first += 1;
-            while let Some(Slot::Known(known)) = self.slots.front_mut() {
-                Writer::new(out, protocol).written(std::mem::take(known));
-                self.slots.pop_front();
-                self.first += 1;
-            }
-            return;
+            return self.go_on(out, protocol);
         }
         let index = token.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         if let Some(Slot::Known(known)) = index.and_then(|index| self.slots.get_mut(index)) {
@@ -132,6 +150,11 @@ impl RespSession {
         result: Result<Reply, Refusal>,
         out: &mut Output,
     ) {
+        if let Some(shape) = self.answers.take_next(token) {
+            let listed = self.note_leases(listed(result));
+            shape.write(now, &listed, &mut self.writer(out));
+            return self.answers.go_on(out, self.protocol);
+        }
         let Some(expected) = self.answers.take(token) else { return };
         if self.phase == Phase::Trying(token) {
             self.tried(result, out);
@@ -140,10 +163,7 @@ impl RespSession {
         match expected {
             Expected::Silent => self.write(token, out, |_, _| {}),
             Expected::List(shape) => {
-                let listed = listed(result);
-                if let Ok(Listed::Popped(popped)) = &listed {
-                    self.leases.extend(&popped.leases);
-                }
+                let listed = self.note_leases(listed(result));
                 self.write(token, out, |_, w| shape.write(now, &listed, w));
             }
             Expected::Transaction(parts) => self.executed(now, token, parts, listed(result), out),
@@ -177,6 +197,14 @@ impl RespSession {
                 self.write(token, out, |session, w| w.bulk(session.info(now, keys).as_bytes()));
             }
         }
+    }
+
+    /// What was popped and leased is this connection's to settle.
+    fn note_leases(&mut self, listed: Result<Listed, Refusal>) -> Result<Listed, Refusal> {
+        if let Ok(Listed::Popped(popped)) = &listed {
+            self.leases.extend(&popped.leases);
+        }
+        listed
     }
 
     /// Writes the answer of a token in its place.

@@ -36,6 +36,14 @@ const ELSEWHERE: [(&str, &str); 9] = [
 ];
 
 impl RespSession {
+    /// The command of that name. Most clients ask for the same one again and again.
+    pub(super) fn spec(&mut self, name: &[u8]) -> Option<&'static Spec> {
+        let same = |spec: &&Spec| spec.name.as_bytes().eq_ignore_ascii_case(name);
+        let found = self.recent.filter(same).or_else(|| lookup(name));
+        self.recent = found.or(self.recent);
+        found
+    }
+
     /// `spec`: of the command that the first argument names, if there is one.
     pub(super) fn execute(&mut self, now: Time, spec: Option<&Spec>, a: &[&[u8]], out: &mut Output) {
         let Some(spec) = spec else {
@@ -143,7 +151,7 @@ impl RespSession {
 }
 
 /// The command of that name, in whatever case.
-pub(super) fn lookup(name: &[u8]) -> Option<&'static Spec> {
+fn lookup(name: &[u8]) -> Option<&'static Spec> {
     let mut lower = [0; NAME_BYTES];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);

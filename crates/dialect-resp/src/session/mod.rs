@@ -28,7 +28,6 @@ use crate::limits::{BEHIND_BYTES_MAX, BEHIND_MAX, HELD_BYTES_MAX, LINE_BYTES_MAX
 use crate::reply::{Protocol, Writer};
 use crate::table::Spec;
 use answers::{Answers, Expected};
-use execute::lookup;
 
 /// The only link: leases of popped elements last as long as the connection.
 const LINK: LinkId = LinkId(0);
@@ -72,6 +71,8 @@ pub struct RespSession {
     /// No command is whole before there are so many bytes.
     need: usize,
     answers: Answers,
+    /// The last command that is known.
+    recent: Option<&'static Spec>,
     user: Name,
     name: Vec<u8>,
     library: [Vec<u8>; 2],
@@ -153,6 +154,7 @@ impl RespSession {
             held: BytesMut::new(),
             need: 0,
             answers: Answers::default(),
+            recent: None,
             user: Name::default(),
             name: Vec::new(),
             library: [Vec::new(), Vec::new()],
@@ -196,7 +198,7 @@ impl RespSession {
         match parse(rest, bytes_max) {
             Parsed::Command(arguments, length) => {
                 if let Some(name) = arguments.first() {
-                    let spec = lookup(name);
+                    let spec = self.spec(name);
                     self.stuck = self.waiting.and_then(|_| self.stuck_at(spec, length));
                     if self.stuck.is_some() {
                         return Next::Not;
