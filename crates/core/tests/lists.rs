@@ -423,7 +423,7 @@ fn nobody_comes_between_a_push_and_who_waits_for_it() {
         machine.step(now, A, request(second, pop("q", Side::Right)), cx);
     });
     let all: Vec<(u64, String)> = answers(&events).iter().map(|(to, r)| (*to, show(r))).collect();
-    assert_eq!(all, [(A.0, "1".to_owned()), (B.0, "q: x".to_owned()), (A.0, "nil".to_owned())]);
+    assert_eq!(all, [(B.0, "q: x".to_owned()), (A.0, "1".to_owned()), (A.0, "nil".to_owned())]);
 }
 
 #[test]
@@ -485,7 +485,7 @@ fn waiting_ends_in_time_and_survives_the_queue() {
         baton_model::request::CatalogOp::DeleteQueue { name: "q".into(), if_unused: false, if_empty: false };
     broker.catalog(A, op).unwrap();
     let events = ask(&mut broker, A, push("q", Side::Right, &["back"]), None);
-    assert_eq!(show(&answers(&events)[1].1), "q: back");
+    assert_eq!(show(&answers(&events)[0].1), "q: back");
     // Who goes away waits no more.
     ask(&mut broker, B, pop("q", Side::Left), Some(u64::MAX));
     broker.run(|machine, now, cx| machine.disconnect(now, B, cx));

@@ -100,9 +100,7 @@ impl Answers {
 
     /// Writes what stood behind an answer that is written now.
     fn go_on(&mut self, out: &mut Output, protocol: Protocol) {
-        while let Some(Slot::Known(known)) =
-            self.slots.pop_front_if(|slot| matches!(slot, Slot::Known(_)))
-        {
+        while let Some(Slot::Known(known)) = self.slots.pop_front_if(|slot| matches!(slot, Slot::Known(_))) {
             Writer::new(out, protocol).written(known);
             self.first += 1;
         }

@@ -4,7 +4,7 @@
 //! push.rs   elements come in at an end      pop.rs    elements are taken from an end, or wait for some
 //! read.rs   by index, range, value          edit.rs   replaced, inserted, removed
 //! places.rs where an element is             keys.rs   names: delete, rename, expire, list
-//! moves.rs  from one list to another
+//! moves.rs  from one list to another        pass.rs   straight from a push to who waits
 //! ```
 //!
 //! An element is a ready message. The list's left is the queue's front or its back, as its policy says
@@ -13,6 +13,7 @@
 mod edit;
 mod keys;
 mod moves;
+mod pass;
 mod places;
 mod pop;
 mod push;
@@ -114,7 +115,7 @@ impl Machine {
         (result, needs.max(written))
     }
 
-    /// `needs`: of what is only shown; what is written counts anyway.
+    /// `needs`: of what is only shown or passed on; what is written counts anyway.
     fn list_op(
         &mut self,
         now: Time,
@@ -125,7 +126,7 @@ impl Machine {
     ) -> Result<Listed, Refusal> {
         match op {
             ListOp::Push { queue, side, messages, create } => {
-                self.list_push(now, asker, &queue, side, messages, create, cx)
+                self.list_push(now, asker, &queue, side, messages, create, needs, cx)
             }
             ListOp::Pop { queues, side, count_max } => {
                 self.list_pop(now, asker, &queues, side, count_max, needs, cx)

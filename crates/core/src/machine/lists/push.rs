@@ -22,8 +22,9 @@ impl Machine {
         asker: Asker,
         name: &Name,
         side: Side,
-        messages: SmallVec<[Message; 1]>,
+        mut messages: SmallVec<[Message; 1]>,
         create: bool,
+        needs: &mut Option<u64>,
         cx: &mut Context<'_>,
     ) -> Result<Listed, Refusal> {
         let found = match self.find_any(asker, name)? {
@@ -48,6 +49,14 @@ impl Machine {
         }
         self.admit_elements(now, id, &messages, cx)?;
         self.forget_expiry_of_empty(now, id, cx);
+        if messages.len() == 1
+            && !asker.grouped
+            && let Some(number) = self.passes_to(now, id)
+            && let Some(message) = messages.pop()
+        {
+            self.pass(id, number, message, needs, cx);
+            return Ok(Listed::Count(1));
+        }
         self.totals.published += messages.len() as u64;
         for message in messages {
             self.put_element(now, id, end, message, cx);

@@ -162,7 +162,7 @@ impl Machine {
     }
 
     /// One that waits is answered, and waits no more.
-    fn end_list_wait(
+    pub(super) fn end_list_wait(
         &mut self,
         number: u64,
         result: Result<Listed, Refusal>,
