@@ -105,6 +105,20 @@ impl Content {
 }
 
 impl Contents {
+    /// The message, for one who takes it for good: it leaves the memory if nobody else holds it, and can still be read back.
+    /// `None`: the disk failed.
+    pub(crate) fn take(&mut self, index: ContentIndex, load: &mut dyn Load) -> Option<Message> {
+        let content = self.slab.get_mut(index.0 as usize).expect("an entry holds its content");
+        if content.refs == 1
+            && content.stored.is_some()
+            && let Some(message) = content.resident.take()
+        {
+            self.resident_bytes -= message.size_bytes() as u64;
+            return Some(message);
+        }
+        content.message(load)
+    }
+
     /// Adds a content in memory, with no holder yet.
     pub(crate) fn insert(
         &mut self,

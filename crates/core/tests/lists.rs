@@ -44,7 +44,7 @@ fn ask(
     wait_ms: Option<u64>,
 ) -> Vec<(ConnectionId, Event)> {
     let token = broker.token();
-    broker.step(from, Request::List(Box::new(ListRequest { token, link: LINK, op, wait_ms })))
+    broker.step(from, Request::List(ListRequest { token, link: LINK, op, wait_ms }))
 }
 
 fn answers(events: &[(ConnectionId, Event)]) -> Vec<(u64, Result<Listed, Refusal>)> {
@@ -417,7 +417,7 @@ fn nobody_comes_between_a_push_and_who_waits_for_it() {
     ask(&mut broker, B, pop("q", Side::Right), forever);
     // Both in one batch of steps, before any dispatch.
     let (first, second) = (broker.token(), broker.token());
-    let request = |token, op| Request::List(Box::new(ListRequest { token, link: LINK, op, wait_ms: None }));
+    let request = |token, op| Request::List(ListRequest { token, link: LINK, op, wait_ms: None });
     let events = broker.run(|machine, now, cx| {
         machine.step(now, A, request(first, push("q", Side::Left, &["x"])), cx);
         machine.step(now, A, request(second, pop("q", Side::Right)), cx);
@@ -457,7 +457,7 @@ fn a_wait_behind_another_can_be_given_up_and_there_are_not_too_many() {
     ask(&mut broker, B, pop("q", Side::Left), Some(u64::MAX));
     let token = broker.token();
     let request = ListRequest { token, link: LINK, op: pop("q", Side::Left), wait_ms: Some(u64::MAX) };
-    broker.step(B, Request::List(Box::new(request)));
+    broker.step(B, Request::List(request));
     let events = broker.step(B, Request::CancelFetch { token });
     assert_eq!(show(&answers(&events)[0].1), "nil");
     for _ in 0..baton_model::limits::LIST_REQUESTS_BEHIND_MAX {

@@ -23,7 +23,7 @@ fn pop() -> ListOp {
 }
 
 fn request(broker: &mut Broker, op: ListOp, wait_ms: Option<u64>) -> Request {
-    Request::List(Box::new(ListRequest { token: broker.token(), link: LINK, op, wait_ms }))
+    Request::List(ListRequest { token: broker.token(), link: LINK, op, wait_ms })
 }
 
 /// What everybody is told, as text.

@@ -17,6 +17,10 @@ use crate::message::Message;
 use crate::policy::QueuePolicy;
 use crate::route::{Binding, ExchangePolicy};
 
+/// Requests lie next to each other by the hundreds on their way; those that are sent for every message are there without a box
+/// of their own.
+const _: () = assert!(size_of::<Request>() <= 160);
+
 /// One request.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -102,7 +106,7 @@ pub enum Request {
         requests: Vec<Request>,
     },
     /// Use a queue as a list. Answered by [`crate::event::Reply::Listed`].
-    List(Box<ListRequest>),
+    List(ListRequest),
     /// Use queues as lists, several operations in one step. Answered by [`crate::event::Reply::Listed`].
     ListGroup(Box<ListGroup>),
     /// Hear what is sent through an exchange from now on, at most once and only while the connection lives: a copy of every message

@@ -145,7 +145,7 @@ impl RespSession {
                 let token = self.answers.expect(Expected::Silent);
                 let op = ListOp::DeleteAll;
                 let request = baton_model::list::ListRequest { token, link: super::LINK, op, wait_ms: None };
-                out.requests.push(Request::List(Box::new(request)));
+                out.requests.push(Request::List(request));
             }
         }
         self.database = chosen;

@@ -118,7 +118,7 @@ impl RespSession {
                     op: ListOp::CountAll,
                     wait_ms: None,
                 };
-                out.requests.push(Request::List(Box::new(request)));
+                out.requests.push(Request::List(request));
             }
             Command::Time => self.say(out, |w| {
                 w.array(2);

@@ -286,7 +286,7 @@ impl RespSession {
         if wait_ms.is_some() {
             self.waiting = Some(token);
         }
-        out.requests.push(Request::List(Box::new(ListRequest { token, link: LINK, op, wait_ms })));
+        out.requests.push(Request::List(ListRequest { token, link: LINK, op, wait_ms }));
     }
 
     /// Says nothing more than what is still to be answered, then closes.

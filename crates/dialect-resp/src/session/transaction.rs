@@ -187,7 +187,7 @@ impl RespSession {
                 self.holding = Some(token);
                 let op = ListOp::Versions { queues };
                 let request = ListRequest { token, link: LINK, op, wait_ms: None };
-                out.requests.push(Request::List(Box::new(request)));
+                out.requests.push(Request::List(request));
             }
         }
     }

@@ -55,10 +55,11 @@ impl Machine {
         request: Request,
         cx: &mut Context<'_>,
     ) {
-        if let Some(request) = self.line_up(connection, request, cx) {
-            self.list_now(now, connection, request, cx);
-            self.serve_lists(now, cx);
+        if self.waits_in_line(connection) {
+            return self.line_up(connection, request, cx);
         }
+        self.list_now(now, connection, request, cx);
+        self.serve_lists(now, cx);
     }
 
     /// Does what has come to its turn.
@@ -66,7 +67,7 @@ impl Machine {
         match request {
             Request::List(request) if request.wait_ms.is_some() => {
                 let asker = Asker { connection, link: request.link, grouped: false };
-                self.list_or_wait(now, asker, *request, cx);
+                self.list_or_wait(now, asker, request, cx);
             }
             Request::List(request) => {
                 let asker = Asker { connection, link: request.link, grouped: false };
@@ -108,9 +109,14 @@ impl Machine {
         op: ListOp,
         cx: &mut Context<'_>,
     ) -> (Result<Listed, Refusal>, Option<u64>) {
+        self.with_needs(|machine, needs| machine.list_op(now, asker, op, needs, cx))
+    }
+
+    /// What `act` comes to, and what must be durable before that is told: what it says, and what it wrote.
+    fn with_needs<T>(&mut self, act: impl FnOnce(&mut Self, &mut Option<u64>) -> T) -> (T, Option<u64>) {
         let before = self.last_end;
         let mut needs = None;
-        let result = self.list_op(now, asker, op, &mut needs, cx);
+        let result = act(self, &mut needs);
         let written = self.last_end.filter(|_| self.last_end != before);
         (result, needs.max(written))
     }

@@ -85,7 +85,7 @@ impl Machine {
         cx: &mut Context<'_>,
     ) -> Taken {
         let mut elements: SmallVec<[Message; 1]> = SmallVec::new();
-        let mut groups: SmallVec<[(bool, Vec<Seq>); 1]> = SmallVec::new();
+        let mut groups: SmallVec<[(bool, SmallVec<[Seq; 4]>); 1]> = SmallVec::new();
         let mut not_yet = false;
         while (elements.len() as u64) < count_max {
             // What is about to be looked at must be in memory.
@@ -94,7 +94,9 @@ impl Machine {
                 break;
             }
             let Some((seq, priority)) = self.take_outermost(now, id, end, cx) else { break };
-            let Some(message) = self.message(id, seq, cx) else {
+            let content = self.state.entry(id, seq).map(|entry| entry.content);
+            let Some(message) = content.and_then(|content| self.state.contents.take(content, cx.store))
+            else {
                 if let Some(queue) = self.state.queue_mut(id) {
                     queue.index.ready.insert(priority, seq);
                 }
@@ -106,7 +108,7 @@ impl Machine {
             let durable = self.is_durable(id, seq);
             match groups.last_mut() {
                 Some((same, seqs)) if *same == durable => seqs.push(seq),
-                _ => groups.push((durable, vec![seq])),
+                _ => groups.push((durable, SmallVec::from_slice(&[seq]))),
             }
         }
         for (durable, mut seqs) in groups {

@@ -15,17 +15,15 @@ use crate::context::Context;
 use crate::queue::serve::Taker;
 
 impl Machine {
-    /// A request whose turn it is; else it goes behind what the connection waits for.
-    pub(super) fn line_up(
-        &mut self,
-        connection: ConnectionId,
-        request: Request,
-        cx: &mut Context<'_>,
-    ) -> Option<Request> {
-        let Some(asker) = self.clients.connection_mut(connection) else { return Some(request) };
-        if asker.list_waits.is_empty() && asker.lists_behind.is_empty() {
-            return Some(request);
-        }
+    /// Whether the connection waits for elements, or asked for something that stands behind that.
+    pub(super) fn waits_in_line(&self, connection: ConnectionId) -> bool {
+        let asker = self.clients.connection(connection);
+        asker.is_some_and(|asker| !asker.list_waits.is_empty() || !asker.lists_behind.is_empty())
+    }
+
+    /// A request goes behind what the connection waits for.
+    pub(super) fn line_up(&mut self, connection: ConnectionId, request: Request, cx: &mut Context<'_>) {
+        let Some(asker) = self.clients.connection_mut(connection) else { return };
         if asker.lists_behind.len() < LIST_REQUESTS_BEHIND_MAX {
             asker.lists_behind.push_back(request);
         } else if let Some(token) = token(&request) {
@@ -34,7 +32,6 @@ impl Machine {
             let refusal = Refusal::new(baton_model::RefusalCode::Invalid, text);
             super::super::reply(cx, connection, token, None, Err(refusal));
         }
-        None
     }
 
     /// Goes on with what one connection asked for behind a wait that is over. False: nobody is left.
@@ -62,7 +59,19 @@ impl Machine {
     ) {
         let ListRequest { token, link, op, wait_ms } = request;
         let until = now.after_ms(wait_ms.unwrap_or(0));
-        let (result, needs) = self.list_step(now, asker, op.clone(), cx);
+        let (result, needs) = match &op {
+            ListOp::Pop { queues, side, count_max } => self.with_needs(|machine, needs| {
+                machine.list_pop(now, asker, queues, *side, *count_max, needs, cx)
+            }),
+            ListOp::Move { from, to, take, put } => self.with_needs(|machine, needs| {
+                machine.list_move(now, asker, (from, *take), (to, *put), needs, cx)
+            }),
+            // Nothing else waits.
+            _ => {
+                let (result, needs) = self.list_step(now, asker, op, cx);
+                return super::super::reply(cx, asker.connection, token, needs, result.map(Reply::Listed));
+            }
+        };
         let waits = matches!(result, Ok(Listed::Absent)) && until > now;
         // What cannot be read yet is waited for, however long: it is there.
         let unreadable =
@@ -73,7 +82,7 @@ impl Machine {
         let names: SmallVec<[Name; 1]> = match &op {
             ListOp::Pop { queues, .. } => queues.clone(),
             ListOp::Move { from, .. } => SmallVec::from_buf([from.clone()]),
-            _ => return super::super::reply(cx, asker.connection, token, needs, result.map(Reply::Listed)),
+            _ => return,
         };
         let number = self.clients.next_fetch();
         let namespace = self.namespace(asker.connection);
