@@ -20,6 +20,12 @@ impl<'a> FrameWriter<'a> {
         Self { out, version }
     }
 
+    /// The version of the peer, which decides how headers are escaped.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
     /// A header whose name and value are escaped as needed.
     pub fn header(&mut self, name: &[u8], value: &[u8]) -> &mut Self {
         put_escaped_name(self.out, self.version, name);

@@ -197,10 +197,21 @@ impl RespSession {
             }
             (b"NO-EVICT" | b"NO-TOUCH", [_]) => self.say(out, |w| w.simple("OK")),
             (b"KILL", filters) => self.kill(filters, out),
-            _ => self.refuse(
+            (b"TRACKING" | b"TRACKINGINFO" | b"CACHING" | b"GETREDIR", _) => self.refuse(
                 out,
-                "ERR unknown subcommand or wrong number of arguments: CLIENT has GETNAME, ID, INFO, KILL, LIST, NO-EVICT, NO-TOUCH, SETINFO and SETNAME here",
+                "ERR CLIENT TRACKING is not supported: turn client-side caching off in the client's options; see docs/features/redis.md",
             ),
+            (b"GETNAME" | b"ID" | b"INFO" | b"NO-EVICT" | b"NO-TOUCH" | b"SETINFO" | b"SETNAME", _) => {
+                let word = String::from_utf8_lossy(&word).to_ascii_lowercase();
+                self.refuse(out, &format!("ERR wrong number of arguments for 'client|{word}' command"));
+            }
+            _ => {
+                let shown = String::from_utf8_lossy(word.get(..word.len().min(128)).unwrap_or_default());
+                self.refuse(
+                    out,
+                    &format!("ERR unknown subcommand '{shown}': CLIENT has GETNAME, ID, INFO, KILL, LIST, NO-EVICT, NO-TOUCH, SETINFO and SETNAME here"),
+                );
+            }
         }
     }
 
@@ -227,19 +238,23 @@ impl RespSession {
         self.close(out);
     }
 
+    /// All fields that Redis 7.2 has: clients look some of them up without asking whether they are there. What is not known here
+    /// (descriptors, ages, sizes of buffers) is 0.
     fn client_line(&self) -> String {
+        let (channels, patterns) = self.subscriptions.counts();
+        let flags = if channels + patterns > 0 { "P" } else { "N" };
         format!(
-            "id={} addr={} name={} db={} sub={} psub={} multi=-1 cmd=client user={} lib-name={} lib-ver={} resp={}\n",
+            "id={} addr={} laddr= fd=0 name={} age=0 idle=0 flags={flags} db={} sub={channels} psub={patterns} ssub=0 multi=-1 watch=0 \
+             qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd=client user={} redir=-1 \
+             resp={} lib-name={} lib-ver={}\n",
             self.id(),
             self.context.peer,
             String::from_utf8_lossy(&self.name),
             self.database,
-            self.subscriptions.count(),
-            0,
             self.user,
+            self.greeting().2,
             String::from_utf8_lossy(&self.library[0]),
             String::from_utf8_lossy(&self.library[1]),
-            self.greeting().2,
         )
     }
 }

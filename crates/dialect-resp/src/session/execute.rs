@@ -16,21 +16,39 @@ const NAME_BYTES: usize = 32;
 /// Commands of Redis for what is not a list, a few of each kind, so that they get a better answer than that they are unknown.
 const ELSEWHERE: [(&str, &str); 9] = [
     (
-        "get set setnx setex psetex getset getdel getex append incr incrby decr decrby mget mset strlen setrange getrange",
+        "get set setnx setex psetex getset getdel getex append incr incrby incrbyfloat decr decrby mget mset msetnx strlen setrange getrange \
+         substr lcs",
         "strings",
     ),
-    ("hset hget hgetall hdel hmset hmget hexists hkeys hvals hlen hincrby hsetnx hscan", "hashes"),
-    ("sadd srem smembers sismember scard spop sunion sinter sdiff sscan", "sets"),
     (
-        "zadd zrem zrange zrangebyscore zcard zscore zpopmin zpopmax bzpopmin bzpopmax zrevrange zcount zincrby zscan",
+        "hset hget hgetall hdel hmset hmget hexists hkeys hvals hlen hincrby hincrbyfloat hsetnx hscan hstrlen hrandfield hexpire hpexpire \
+         httl hpttl hpersist hgetdel hgetex hsetex",
+        "hashes",
+    ),
+    (
+        "sadd srem smembers sismember smismember scard spop smove srandmember sunion sunionstore sinter sinterstore sintercard sdiff \
+         sdiffstore sscan",
+        "sets",
+    ),
+    (
+        "zadd zrem zrange zrangebyscore zrangebylex zrangestore zcard zscore zmscore zrank zrevrank zpopmin zpopmax bzpopmin bzpopmax zmpop \
+         bzmpop zrevrange zrevrangebyscore zrevrangebylex zremrangebyscore zremrangebyrank zremrangebylex zcount zlexcount zincrby \
+         zrandmember zunion zunionstore zinter zinterstore zintercard zdiff zdiffstore zscan",
         "sorted sets",
     ),
-    ("xadd xread xreadgroup xack xlen xrange xgroup xdel xtrim xclaim xautoclaim xinfo xpending", "streams"),
-    ("eval evalsha script fcall function eval_ro evalsha_ro fcall_ro", "scripts"),
-    ("pfadd pfcount setbit getbit bitcount geoadd geosearch", "other types"),
-    ("sort dump restore copy move migrate randomkey swapdb", "this key command"),
     (
-        "ssubscribe sunsubscribe spublish cluster readonly replicaof slaveof psync save bgsave bgrewriteaof monitor acl debug slowlog latency memory module shutdown",
+        "xadd xread xreadgroup xack xlen xrange xrevrange xgroup xdel xtrim xclaim xautoclaim xinfo xpending xsetid",
+        "streams",
+    ),
+    ("eval evalsha script fcall function eval_ro evalsha_ro fcall_ro", "scripts"),
+    (
+        "pfadd pfcount pfmerge setbit getbit bitcount bitop bitpos bitfield bitfield_ro geoadd geodist geohash geopos georadius \
+         georadiusbymember geosearch geosearchstore",
+        "other types",
+    ),
+    ("sort sort_ro dump restore copy move migrate randomkey swapdb", "this key command"),
+    (
+        "ssubscribe sunsubscribe spublish replicaof slaveof psync save bgsave bgrewriteaof monitor acl debug slowlog latency memory module shutdown",
         "this server command",
     ),
 ];
@@ -166,10 +184,16 @@ fn transaction_command(command: Command) -> bool {
     )
 }
 
+/// What a server says that is no part of a cluster, word for word: clients look for it, and some go on without one.
+const NO_CLUSTER: &str = "ERR This instance has cluster support disabled";
+
 /// The error for a command that is not served.
 fn unknown(name: &[u8], arguments: &[&[u8]]) -> String {
     let shown = String::from_utf8_lossy(name.get(..name.len().min(128)).unwrap_or_default()).into_owned();
     let lower = shown.to_ascii_lowercase();
+    if matches!(lower.as_str(), "cluster" | "readonly" | "readwrite" | "asking") {
+        return NO_CLUSTER.into();
+    }
     let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.split(' ').any(|known| known == lower));
     if let Some((_, what)) = elsewhere {
         return format!(

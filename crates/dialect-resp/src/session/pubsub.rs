@@ -28,6 +28,11 @@ impl Subscriptions {
         (self.channels.len() + self.patterns.len()) as u64
     }
 
+    /// Channels and patterns.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.channels.len(), self.patterns.len())
+    }
+
     fn of(&mut self, pattern: bool) -> &mut BTreeSet<Name> {
         if pattern { &mut self.patterns } else { &mut self.channels }
     }

@@ -171,6 +171,31 @@ fn what_is_not_there_says_where_to_read_about_it() {
 }
 
 #[test]
+fn a_client_that_asks_for_a_cluster_or_for_tracking_hears_what_it_looks_for() {
+    let mut client = Client::new();
+    client.send("CLUSTER SLOTS\r\nREADONLY\r\n");
+    assert_eq!(client.wire(), "-ERR This instance has cluster support disabled\r\n".repeat(2));
+    client.send("CLIENT TRACKING ON OPTIN\r\n");
+    assert!(client.wire().contains("turn client-side caching off"));
+    client.send("CLIENT ID x\r\nCLIENT PAUSE 1\r\n");
+    let wire = client.wire();
+    assert!(wire.starts_with("-ERR wrong number of arguments for 'client|id' command\r\n"), "{wire}");
+    assert!(wire.contains("unknown subcommand 'PAUSE'"), "{wire}");
+}
+
+#[test]
+fn client_info_has_every_field_that_clients_look_up() {
+    let mut client = Client::new();
+    client.send("CLIENT INFO\r\n");
+    let wire = client.wire();
+    let fields: Vec<&str> =
+        wire.split_whitespace().skip(1).filter_map(|field| Some(field.split_once('=')?.0)).collect();
+    let known = "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem \
+                 tot-mem events cmd user redir resp lib-name lib-ver";
+    assert_eq!(fields, known.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
 fn without_an_anonymous_user_everybody_logs_in() {
     let options = SessionOptions { anonymous: None, ..SessionOptions::default() };
     let mut client = Client { session: RespSession::new(context(), options), out: Output::default() };

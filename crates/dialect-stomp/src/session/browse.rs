@@ -91,7 +91,7 @@ impl StompSession {
         if let Some(id) = &id {
             writer.raw("subscription", id);
         }
-        writer.raw("message-id", b"ID:baton-end").raw("browser", b"end");
+        writer.header(b"message-id", b"ID:baton-end").raw("browser", b"end");
         writer.with("destination", |out| put_address(out, b"", queue.as_bytes()));
         writer.body(b"");
         false

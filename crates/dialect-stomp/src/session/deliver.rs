@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::StompSession;
 use super::destination::{put_address, put_part};
-use super::settle::MESSAGE_ID_PREFIX;
+use super::settle::{MESSAGE_ID_PREFIX, MESSAGE_ID_PREFIX_ESCAPED};
 use super::subscribe::AckMode;
 use crate::version::Version;
 use crate::write::{FrameWriter, put_decimal};
@@ -57,8 +57,10 @@ pub(super) fn put_body(writer: FrameWriter<'_>, message: &Message, attached: &mu
 }
 
 pub(super) fn put_message_id(writer: &mut FrameWriter<'_>, id: MessageId) {
+    // Its colon is to be escaped where there are escapes: stompest refuses the frame otherwise.
+    let prefix = if writer.version() == Version::V10 { MESSAGE_ID_PREFIX } else { MESSAGE_ID_PREFIX_ESCAPED };
     writer.with("message-id", |out| {
-        out.put_slice(MESSAGE_ID_PREFIX);
+        out.put_slice(prefix);
         put_decimal(out, id.0);
     });
 }

@@ -17,6 +17,9 @@ use crate::frame::{Command, Frame};
 /// What every message's id begins with.
 pub(super) const MESSAGE_ID_PREFIX: &[u8] = b"ID:baton-";
 
+/// The same as versions with escapes write it.
+pub(super) const MESSAGE_ID_PREFIX_ESCAPED: &[u8] = b"ID\\cbaton-";
+
 /// Which delivery is meant.
 struct Meant {
     consumer: ConsumerId,
