@@ -62,6 +62,8 @@ pub enum Plant {
     SettleAnother,
     /// The ids by which repetitions are known are lost on their way into the broker.
     LoseDedupIds,
+    /// Transactions are done whatever has become of the lists that their clients watched.
+    IgnoreWatches,
     /// Some publishes come into the broker with the ids of others.
     MixDedupIds,
     /// A byte of what sessions write is another at times.

@@ -123,6 +123,11 @@ fn repetitions_that_are_not_known() {
 }
 
 #[test]
+fn transactions_on_lists_that_have_changed() {
+    is_seen(Plant::IgnoreWatches, &["watched"]);
+}
+
+#[test]
 fn messages_taken_for_repetitions() {
     is_seen(Plant::MixDedupIds, &["dedup"]);
 }

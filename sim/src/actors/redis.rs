@@ -111,7 +111,11 @@ impl Client {
     }
 
     fn look(&mut self, dice: &mut Dice, out: &mut BytesMut) {
-        match dice.below(4) {
+        match dice.below(6) {
+            // It goes on for a while, and so do others, before its next transaction.
+            4 | 5 if self.transaction.is_none() => {
+                self.command(out, &[b"WATCH", LIST.as_bytes(), SPARE.as_bytes()], Vec::new());
+            }
             0 => self.command(out, &[b"LRANGE", SPARE.as_bytes(), b"0", b"2"], Vec::new()),
             1 => self.command(out, &[b"LLEN", LIST.as_bytes()], Vec::new()),
             2 => self.command(out, &[b"LINDEX", LIST.as_bytes(), b"-1"], Vec::new()),
@@ -153,6 +157,8 @@ impl Client {
                     }
                 }
             }
+            // A list that it watched has changed: nothing was done.
+            (Awaited::Exec(_), Answer::Null) => {}
             (awaited, answer) => panic!("{awaited:?} is answered with {answer:?}"),
         }
     }

@@ -10,7 +10,8 @@
 //! answers     answers in order, each once            budgets    memory and disk follow what is there
 //! clients     what clients read and are told in     lists      lists lose nothing and give nothing twice
 //!             their own protocols is what happened
-//! dedup       what was said before is left out, and nothing else
+//! dedup       what was said before is left out,  watched    transactions are done only on what was seen
+//!             and nothing else
 //! ```
 
 mod answers;
@@ -26,6 +27,7 @@ mod lists;
 mod one_lease;
 mod order;
 mod settled;
+mod watched;
 
 use std::collections::BTreeMap;
 
@@ -64,6 +66,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(clients::Clients::default()),
         Box::new(lists::Lists::default()),
         Box::new(dedup::Dedup::default()),
+        Box::new(watched::Watched::default()),
     ]
 }
 

@@ -26,12 +26,15 @@ impl Planted {
 
     /// A client's requests come into the broker.
     pub(crate) fn submitted(&mut self, requests: &mut [Request]) {
-        if !matches!(self.plant, Plant::LoseDedupIds | Plant::MixDedupIds) {
-            return;
-        }
         for request in requests {
+            if let Request::ListGroup(group) = request
+                && self.plant == Plant::IgnoreWatches
+            {
+                group.unless_changed.clear();
+            }
             if let Request::Publish(publish) = request
                 && let Some(id) = &mut publish.dedup_id
+                && matches!(self.plant, Plant::LoseDedupIds | Plant::MixDedupIds)
                 && self.dice.one_in(2)
             {
                 match self.plant {
