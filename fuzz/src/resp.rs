@@ -118,11 +118,11 @@ fn answer(request: Request) -> Option<(Token, Reply)> {
 fn listed(op: &ListOp) -> Listed {
     let message = || Message::new(Bytes::from_static(b"x"), 0);
     match op {
-        ListOp::Pop { queues, count_max, .. } if *count_max > 1 => Listed::Popped(Box::new(Popped {
+        ListOp::Pop { queues, count_max, .. } if *count_max > 1 => Listed::Popped(Popped {
             queue: queues.first().cloned().unwrap_or_default(),
             elements: [message(), message()].into_iter().collect(),
-            leases: vec![DeliveryRef { queue: QueueId(1), seq: Seq(1), fence: Fence(1) }],
-        })),
+            leases: [DeliveryRef { queue: QueueId(1), seq: Seq(1), fence: Fence(1) }].into(),
+        }),
         ListOp::Pop { .. } => Listed::Absent,
         ListOp::Move { .. } | ListOp::Index { .. } => Listed::Element(message()),
         ListOp::Range { .. } => Listed::Elements(vec![message()]),

@@ -83,9 +83,14 @@ pub(crate) struct Progress {
     pub(crate) begun: bool,
 }
 
+/// Events that room is made for at once in a lane, at most; there may be more, the list then grows as it goes.
+const EVENTS_RESERVED_MAX: usize = 512;
+
 struct Connection {
     outbox: Arc<Outbox>,
     lanes: Lanes<Vec<Event>>,
+    /// As many events were parked last, to make room for as many at once.
+    usual_events: usize,
     /// Events of it were parked with the flight that lands at this position.
     parked_until: Stages<u64>,
     slots: Stages<Slot>,
@@ -155,6 +160,7 @@ impl Connections {
         let connection = Connection {
             outbox,
             lanes: Lanes::default(),
+            usual_events: 0,
             parked_until: Stages::default(),
             slots: Stages::default(),
             interval_ms: None,
@@ -204,6 +210,7 @@ impl Connections {
         let events = connection.lanes.of(lane);
         if events.is_empty() {
             self.dirty.of(lane).push(effect.connection);
+            events.reserve(connection.usual_events);
         }
         events.push(effect.event);
     }
@@ -239,6 +246,7 @@ impl Connections {
         for id in ids.drain(..) {
             if let Some(connection) = self.all.get_mut(&id) {
                 let events = std::mem::take(connection.lanes.flight.of(stage));
+                connection.usual_events = events.len().min(EVENTS_RESERVED_MAX);
                 let group = Group { outbox: Arc::clone(&connection.outbox), events };
                 *connection.parked_until.of(stage) = flight_end;
                 parking.push((id, group, *connection.slots.of(stage)));
@@ -271,6 +279,7 @@ impl Connections {
         for id in ids.iter() {
             if let Some(connection) = self.all.get_mut(id) {
                 let events = std::mem::take(connection.lanes.fill.of(stage));
+                connection.usual_events = events.len().min(EVENTS_RESERVED_MAX);
                 *connection.parked_until.of(stage) = flight_end;
                 groups.push(Group { outbox: Arc::clone(&connection.outbox), events });
             }

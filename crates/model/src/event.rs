@@ -13,6 +13,9 @@ use crate::policy::QueuePolicy;
 use crate::request::{MessageState, Topic};
 use crate::route::{Binding, ExchangePolicy};
 
+/// What is told about every message is there without a box of its own.
+const _: () = assert!(size_of::<Event>() <= 104);
+
 /// One event.
 #[derive(Clone, Debug)]
 pub enum Event {

@@ -259,7 +259,7 @@ pub enum Listed {
     /// Elements, in order.
     Elements(Vec<Message>),
     /// Elements that were taken.
-    Popped(Box<Popped>),
+    Popped(Popped),
     /// Indexes, in the order they were found.
     Indexes(Vec<u64>),
     /// When all elements go; `None`: never.
@@ -287,7 +287,7 @@ pub struct Popped {
     /// In the order they were taken.
     pub elements: SmallVec<[Message; 1]>,
     /// What to settle them by, if the queue leases what is popped; else empty, and they are gone.
-    pub leases: Vec<DeliveryRef>,
+    pub leases: Box<[DeliveryRef]>,
 }
 
 impl ListOp {

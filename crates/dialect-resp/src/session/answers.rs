@@ -200,7 +200,7 @@ impl RespSession {
     /// What was popped and leased is this connection's to settle.
     fn note_leases(&mut self, listed: Result<Listed, Refusal>) -> Result<Listed, Refusal> {
         if let Ok(Listed::Popped(popped)) = &listed {
-            self.leases.extend(&popped.leases);
+            self.leases.extend_from_slice(&popped.leases);
         }
         listed
     }

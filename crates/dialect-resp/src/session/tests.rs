@@ -113,13 +113,13 @@ fn leases_of_popped_elements_are_settled_by_the_next_command() {
     let mut client = Client::new();
     client.send("LPOP a\r\n");
     let tokens = client.tokens();
-    let leases = vec![DeliveryRef {
+    let leases = [DeliveryRef {
         queue: baton_model::QueueId(1),
         seq: baton_model::Seq(1),
         fence: baton_model::Fence(1),
     }];
     let elements = std::iter::once(Message::new(Bytes::from_static(b"x"), 0)).collect();
-    client.listed(tokens[0], Listed::Popped(Box::new(Popped { queue: "a".into(), elements, leases })));
+    client.listed(tokens[0], Listed::Popped(Popped { queue: "a".into(), elements, leases: leases.into() }));
     assert_eq!(client.wire(), "$1\r\nx\r\n");
     client.send("PING\r\n");
     assert!(matches!(client.out.requests.as_slice(), [Request::Settle(_)]));
@@ -136,8 +136,8 @@ fn a_command_that_came_before_an_answer_settles_nothing() {
             fence: baton_model::Fence(1),
         };
         let elements = std::iter::once(Message::new(Bytes::from_static(b"x"), 0)).collect();
-        let popped = Popped { queue: "a".into(), elements, leases: vec![lease] };
-        client.listed(token, Listed::Popped(Box::new(popped)));
+        let popped = Popped { queue: "a".into(), elements, leases: [lease].into() };
+        client.listed(token, Listed::Popped(popped));
     }
     assert!(client.out.requests.is_empty(), "its client may not have read the answers yet");
     client.send("PING\r\n");

@@ -157,7 +157,7 @@ impl RespSession {
             Ok(Listed::Popped(popped)) => Some(popped),
             _ => None,
         }) {
-            self.leases.extend(&popped.leases);
+            self.leases.extend_from_slice(&popped.leases);
         }
         self.write(token, out, |_, w| {
             w.array(parts.len());

@@ -79,7 +79,7 @@ impl Machine {
         let popped = baton_model::list::Popped {
             queue: from.clone(),
             elements: SmallVec::from_buf([message]),
-            leases: Vec::new(),
+            leases: Box::default(),
         };
         Ok(Taken::Some(popped))
     }

@@ -40,12 +40,12 @@ impl Machine {
             queue.serve.spend(1);
         }
         let elements = SmallVec::from_buf([message]);
-        let popped = Popped { queue: queue.name.clone(), elements, leases: Vec::new() };
+        let popped = Popped { queue: queue.name.clone(), elements, leases: Box::default() };
         self.totals.published += 1;
         self.totals.delivered += 1;
         self.totals.completed += 1;
         *needs = (*needs).max(self.last_end);
-        self.end_list_wait(number, Ok(Listed::Popped(Box::new(popped))), *needs, cx);
+        self.end_list_wait(number, Ok(Listed::Popped(popped)), *needs, cx);
     }
 }
 

@@ -35,7 +35,7 @@ impl Machine {
         for name in names {
             let Some(id) = self.find_list(now, asker, name, cx)? else { continue };
             match self.take_elements(now, asker, id, side, count_max, needs, cx)? {
-                Taken::Some(popped) => return Ok(Listed::Popped(Box::new(popped))),
+                Taken::Some(popped) => return Ok(Listed::Popped(popped)),
                 Taken::None => {}
                 Taken::NotYet => return Err(super::unreadable(name)),
             }
@@ -123,7 +123,7 @@ impl Machine {
             queue.serve.spend(count);
         }
         match (elements.is_empty(), not_yet) {
-            (false, _) => Taken::Some(Popped { queue: name, elements, leases: Vec::new() }),
+            (false, _) => Taken::Some(Popped { queue: name, elements, leases: Box::default() }),
             (true, true) => Taken::NotYet,
             (true, false) => Taken::None,
         }
@@ -193,7 +193,7 @@ impl Machine {
         if fetched.deliveries.is_empty() {
             return if fetched.remaining > 0 { Taken::NotYet } else { Taken::None };
         }
-        let held: Vec<DeliveryRef> = fetched.deliveries.iter().filter(|_| leases).map(|d| d.at).collect();
+        let held: Box<[DeliveryRef]> = fetched.deliveries.iter().filter(|_| leases).map(|d| d.at).collect();
         let elements = fetched.deliveries.into_iter().map(|delivery| delivery.message).collect();
         Taken::Some(Popped { queue: name.clone(), elements, leases: held })
     }

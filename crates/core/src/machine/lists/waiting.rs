@@ -236,6 +236,6 @@ fn token(request: &Request) -> Option<Token> {
 fn answer(op: &ListOp, popped: baton_model::list::Popped) -> Listed {
     match op {
         ListOp::Move { .. } => popped.elements.into_iter().next().map_or(Listed::Absent, Listed::Element),
-        _ => Listed::Popped(Box::new(popped)),
+        _ => Listed::Popped(popped),
     }
 }
