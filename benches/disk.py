@@ -66,8 +66,8 @@ def watch(directory, address, phase, results):
         taken = blocks_bytes(directory)
         live = metrics.read("baton_journal_live_bytes")
         beyond = taken - 2 * min(live, live_before)
-        count, live_max, taken_max, beyond_max = worst.get(now, (0, 0, 0, -(1 << 60)))
-        worst[now] = (count + 1, max(live, live_max), max(taken, taken_max), max(beyond, beyond_max))
+        count, live_max, taken_max, beyond_max, _ = worst.get(now, (0, 0, 0, -(1 << 60), 0))
+        worst[now] = (count + 1, max(live, live_max), max(taken, taken_max), max(beyond, beyond_max), taken)
         live_before = live
         time.sleep(PAUSE_S)
     results.put(worst)
@@ -139,15 +139,15 @@ def measured(data, http_address, load, passing, backlog):
     run(lambda: time.sleep(REST_S), 1)
     worst = results.get()
     rewritten = Metrics(http_address).read("baton_journal_rewritten_bytes")
-    print("| phase | messages per s | alive, most, MiB | directory, most, MiB | beyond twice what is alive, most, MiB | in segments | looks |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| phase | messages per s | alive, most, MiB | directory, most, MiB | at the end, MiB | beyond twice what is alive, most, MiB | in segments | looks |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     counts = [passing * BLOCK, 0, backlog * BLOCK, 0, backlog * BLOCK, 0]
     for number, name in enumerate(PHASES):
-        count, live, taken, beyond = worst[number]
+        count, live, taken, beyond, at_end = worst[number]
         rate = f"{counts[number] / took[number]:,.0f}" if counts[number] else "–"
-        figures = [f"{live / MIB:,.1f}", f"{taken / MIB:,.0f}", f"{beyond / MIB:,.1f}", f"{beyond / SEGMENT:.2f}", f"{count:,}"]
+        figures = [f"{live / MIB:,.1f}", f"{taken / MIB:,.0f}", f"{at_end / MIB:,.0f}", f"{beyond / MIB:,.1f}", f"{beyond / SEGMENT:.2f}", f"{count:,}"]
         print("|", " | ".join([name, rate, *figures]), "|")
-    beyond = max(beyond for _, _, _, beyond in worst.values())
+    beyond = max(beyond for _, _, _, beyond, _ in worst.values())
     print(f"\nCopied forward: {rewritten / MIB:,.1f} MiB. Most beyond twice what is alive: {beyond / SEGMENT:.2f} segments, 2 allowed.")
     return 1 if beyond > 2 * SEGMENT else 0
 

@@ -126,7 +126,24 @@ pub fn encode_head(record: &Record, buf: &mut Vec<u8>) -> Option<ContentRange> {
 /// # Errors
 /// The first thing that is wrong, with its offset: the journal is damaged, or was written by a newer Baton.
 pub fn decode(bytes: &[u8]) -> Result<(Record, Option<ContentRange>), DecodeError> {
-    decode_with(bytes, &|from, to| Bytes::copy_from_slice(bytes.get(from..to).unwrap_or_default()))
+    decode_with(bytes, &|content, _| Bytes::copy_from_slice(bytes.get(content).unwrap_or_default()))
+}
+
+/// Reads one record, all of `bytes`. Of a message whose content is longer than `content_bytes_max` only the envelope is copied: its
+/// message says less than the range that comes with it, and a state that it is applied to knows where to read the rest.
+///
+/// # Errors
+/// As for [`decode`].
+pub fn decode_head(
+    bytes: &[u8],
+    content_bytes_max: usize,
+) -> Result<(Record, Option<ContentRange>), DecodeError> {
+    decode_with(bytes, &|content, envelope_bytes| {
+        let whole = content.len() <= content_bytes_max;
+        let end =
+            if whole { content.end } else { content.start.saturating_add(envelope_bytes).min(content.end) };
+        Bytes::copy_from_slice(bytes.get(content.start..end).unwrap_or_default())
+    })
 }
 
 /// Reads one record, all of `bytes`. A message's content shares them: nothing is copied.
@@ -134,11 +151,12 @@ pub fn decode(bytes: &[u8]) -> Result<(Record, Option<ContentRange>), DecodeErro
 /// # Errors
 /// As for [`decode`].
 pub fn decode_shared(bytes: &Bytes) -> Result<(Record, Option<ContentRange>), DecodeError> {
-    decode_with(bytes, &|from, to| bytes.slice(from..to))
+    decode_with(bytes, &|content, _| bytes.slice(content))
 }
 
-/// Makes the content that lies between two offsets; both are known to be inside the record and in order.
-type MakeContent<'a> = dyn Fn(usize, usize) -> Bytes + 'a;
+/// Makes the content that lies between two offsets, which are known to be inside the record and in order. It begins with an envelope
+/// of so many bytes.
+type MakeContent<'a> = dyn Fn(std::ops::Range<usize>, usize) -> Bytes + 'a;
 
 fn decode_with(
     bytes: &[u8],

@@ -119,6 +119,23 @@ impl Contents {
         content.message(load)
     }
 
+    /// Adds a content that a record brought, with no holder yet. If the record was read without its body, that is only in the journal.
+    pub(crate) fn insert_read(
+        &mut self,
+        id: MessageId,
+        message: Message,
+        stored: Option<Stored>,
+        durable: bool,
+    ) -> ContentIndex {
+        match stored {
+            Some(at) if at.len_bytes as usize > message.size_bytes() => {
+                let envelope_bytes = message.envelope_bytes();
+                self.add(Content { id, refs: 0, resident: None, stored, envelope_bytes, durable })
+            }
+            _ => self.insert(id, message, stored, durable),
+        }
+    }
+
     /// Adds a content in memory, with no holder yet.
     pub(crate) fn insert(
         &mut self,

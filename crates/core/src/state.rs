@@ -270,10 +270,9 @@ impl State {
         load: &mut dyn Load,
     ) -> Result<(), Unreadable> {
         self.next_message = self.next_message.max(enqueued.id.0 + 1);
-        let content = self
-            .sharing
-            .take()
-            .unwrap_or_else(|| self.contents.insert(enqueued.id, enqueued.message, None, enqueued.durable));
+        let content = self.sharing.take().unwrap_or_else(|| {
+            self.contents.insert_read(enqueued.id, enqueued.message, stored, enqueued.durable)
+        });
         if let Some(stored) = stored {
             self.contents.set_stored(content, stored);
         }
@@ -432,7 +431,7 @@ impl State {
         };
         let (old, durable) = (entry.content, entry.durable);
         let id = self.contents.get(old).id;
-        let new = self.contents.insert(id, message, stored, durable);
+        let new = self.contents.insert_read(id, message, stored, durable);
         self.contents.hold(new);
         let sizes = (self.contents.size(old), self.contents.size(new));
         if let Some(queue) = self.queues.get_mut(&queue) {

@@ -14,6 +14,10 @@ use crate::options::Options;
 use crate::partition::panic_text;
 use crate::{Machine, snapshot};
 
+/// Contents longer than this stay in the journal when it is read, whatever room there is: nobody knows yet who wants them, and a copy
+/// would be beside the batch that it was read from.
+const CONTENT_BYTES_MAX: usize = 1 << 20;
+
 /// What was folded.
 pub(crate) struct Recovered {
     pub(crate) machine: Machine,
@@ -78,8 +82,8 @@ fn fold(opened: &mut Opened, options: &Options) -> Result<Recovered, EngineError
 
     let mut records = 0;
     recovery.replay(&mut |location: Location, payload| {
-        let (record, range) =
-            codec::decode(payload).map_err(|error| snapshot::not_understood(location.position, &error))?;
+        let (record, range) = codec::decode_head(payload, CONTENT_BYTES_MAX)
+            .map_err(|error| snapshot::not_understood(location.position, &error))?;
         let content = range.map(|range| Stored {
             position: location.position.0 + u64::from(range.offset),
             len_bytes: range.len_bytes,

@@ -65,7 +65,11 @@ fn subscribe(port: &Port, lease: LeaseMode, window: Option<u32>) {
 }
 
 fn publish(port: &Port, number: u64) {
-    let mut body = vec![b'.'; 1000];
+    publish_long(port, number, 1000);
+}
+
+fn publish_long(port: &Port, number: u64, body_bytes: usize) {
+    let mut body = vec![b'.'; body_bytes];
     body[..8].copy_from_slice(&number.to_le_bytes());
     submit(
         port,
@@ -207,4 +211,30 @@ fn the_pages_of_a_queue_that_was_emptied_hold_no_disk_though_nothing_more_happen
     let stats = driver.stats();
     assert!(stats.live_bytes < 10_000, "{stats:?}");
     assert!(directory_bytes(directory.path()) <= 2 * SEGMENT_BYTES + 2 * stats.live_bytes, "{stats:?}");
+}
+
+#[test]
+fn long_contents_stay_in_the_journal_when_it_is_read_and_come_back_whole() {
+    const BODY_BYTES: usize = 3 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let mut driver = open(directory.path(), T0);
+    let port = connect(&mut driver);
+    for number in 0..4 {
+        publish_long(&port, number, if number == 2 { 1000 } else { BODY_BYTES });
+    }
+    driver.turn(T0);
+    driver.land();
+    // No snapshot is written before the end.
+    drop((port, driver));
+    let now = T0.after_ms(1);
+    let mut driver = open(directory.path(), now);
+    let stats = driver.stats();
+    assert!(stats.recovered_records >= 4, "{stats:?}");
+    assert!(stats.resident_bytes <= 1_000, "{stats:?}");
+    let port = connect(&mut driver);
+    subscribe(&port, LeaseMode::Settled, None);
+    driver.rest(now);
+    let found: Vec<_> =
+        deliveries(&port).iter().map(|at| (number(at), at.message.body_slice().len())).collect();
+    assert_eq!(found, [(0, BODY_BYTES), (1, BODY_BYTES), (2, 1000), (3, BODY_BYTES)]);
 }

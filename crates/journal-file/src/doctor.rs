@@ -133,7 +133,7 @@ fn count_batches(found: &FoundSegment, report: &mut SegmentReport) -> Result<(),
                 return Err(JournalError::Corrupt { file, offset, what: defect.to_string() });
             }
             // Of a segment without a seal the end, unless something follows.
-            Err(_) => return find_tail(found, header.base).map(drop),
+            Err(_) => return find_tail(found, header.base, &mut Vec::new()).map(drop),
         }
     }
     Ok(())

@@ -46,6 +46,17 @@ impl<'a> SegmentScan<'a> {
         Ok(Self { file, name, base, epoch, file_bytes, window: Vec::new(), window_offset: 0 })
     }
 
+    /// Takes the window of an earlier scan, so that two large ones are never made.
+    pub(crate) fn reusing(self, mut window: Vec<u8>) -> Self {
+        window.clear();
+        Self { window, ..self }
+    }
+
+    /// The window, for a later scan.
+    pub(crate) fn into_window(self) -> Vec<u8> {
+        self.window
+    }
+
     /// The bytes from `offset`: at least `wanted` of them unless the file ends before.
     fn bytes_at(&mut self, offset: u64, wanted: usize, fresh: bool) -> Result<&[u8], JournalError> {
         let within = |window_offset: u64, len: usize| {
@@ -57,10 +68,9 @@ impl<'a> SegmentScan<'a> {
         }
         let left = usize::try_from(self.file_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         let window_bytes = left.min(wanted.max(WINDOW_BYTES));
-        if self.window.capacity() < window_bytes
-            || self.window.capacity() / 2 > window_bytes.max(WINDOW_BYTES)
-        {
-            // Made anew, not grown: a large batch's window is not held beside the one before it, nor longer than it is needed.
+        if self.window.capacity() < window_bytes {
+            // Made anew, not grown: the window for a large batch is not held beside a smaller one. It is kept for the next large batch: the
+            // allocator does not always find the space again that one took.
             self.window = Vec::new();
         }
         self.window.resize(window_bytes, 0);

@@ -156,6 +156,7 @@ impl JournalReader for Shared {
         each: &mut EachRecord<'_>,
     ) -> Result<Position, JournalError> {
         let mut at = from;
+        let mut window = Vec::new();
         while at < until {
             let Some(segment) = self.holding(at) else {
                 // The end, or a removed segment behind what was read.
@@ -164,7 +165,8 @@ impl JournalReader for Shared {
             };
             let stop = segment.end().min(until);
             let mut scan =
-                SegmentScan::new(segment.file.as_ref(), &segment.name, segment.base, segment.epoch)?;
+                SegmentScan::new(segment.file.as_ref(), &segment.name, segment.base, segment.epoch)?
+                    .reusing(window);
             while at < stop {
                 let header = scan.batch_at(at)?.map_err(|defect| JournalError::Corrupt {
                     file: segment.name.clone(),
@@ -174,6 +176,7 @@ impl JournalReader for Shared {
                 each_record(scan.batch_bytes(&header)?, &header, each)?;
                 at = at.plus(header.framed_bytes());
             }
+            window = scan.into_window();
         }
         Ok(at)
     }

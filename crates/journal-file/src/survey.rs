@@ -117,22 +117,30 @@ fn walk(
     segment: &FoundSegment,
     from: Position,
     until: Option<Position>,
+    window: &mut Vec<u8>,
 ) -> Result<(Position, Option<BatchDefect>), JournalError> {
     let (base, epoch) = (segment.header.base, segment.header.epoch);
-    let mut scan = SegmentScan::new(segment.file.as_ref(), &segment.name, base, epoch)?;
-    let mut at = from;
-    while until.is_none_or(|until| at < until) {
+    let mut scan =
+        SegmentScan::new(segment.file.as_ref(), &segment.name, base, epoch)?.reusing(std::mem::take(window));
+    let (mut at, mut found) = (from, None);
+    while found.is_none() && until.is_none_or(|until| at < until) {
         match scan.batch_at(at)? {
             Ok(header) => at = at.plus(header.framed_bytes()),
-            Err(defect) => return Ok((at, Some(defect))),
+            Err(defect) => found = Some(defect),
         }
     }
-    Ok((at, None))
+    *window = scan.into_window();
+    Ok((at, found))
 }
 
 /// Checks a sealed segment from `from` on: its batches must reach its seal exactly.
-fn check_sealed(segment: &FoundSegment, from: Position, seal: Position) -> Result<(), JournalError> {
-    let (at, defect) = walk(segment, from, Some(seal))?;
+fn check_sealed(
+    segment: &FoundSegment,
+    from: Position,
+    seal: Position,
+    window: &mut Vec<u8>,
+) -> Result<(), JournalError> {
+    let (at, defect) = walk(segment, from, Some(seal), window)?;
     let offset = offset_in_file(segment.header.base, at);
     match defect {
         Some(defect) => Err(corrupt(&segment.name, offset, defect.to_string())),
@@ -145,9 +153,10 @@ fn check_sealed(segment: &FoundSegment, from: Position, seal: Position) -> Resul
 pub(crate) fn find_tail(
     segment: &FoundSegment,
     from: Position,
+    window: &mut Vec<u8>,
 ) -> Result<(Position, Option<TornTail>), JournalError> {
     let header = &segment.header;
-    let (end, defect) = walk(segment, from, None)?;
+    let (end, defect) = walk(segment, from, None, window)?;
     let offset = offset_in_file(header.base, end);
     let defect = defect.unwrap_or(BatchDefect::NoBatch);
     if header.mark.is_some_and(|mark| mark > end) {
@@ -158,7 +167,8 @@ pub(crate) fn find_tail(
         let what = format!("the file ends in front of position {end}, which a snapshot covers");
         return Err(corrupt(&segment.name, segment.file_bytes, what));
     }
-    let mut scan = SegmentScan::new(segment.file.as_ref(), &segment.name, header.base, header.epoch)?;
+    let mut scan = SegmentScan::new(segment.file.as_ref(), &segment.name, header.base, header.epoch)?
+        .reusing(std::mem::take(window));
     let mut follows = false;
     let mut at = end;
     while let Some(behind) = scan.valid_batch_behind(at)? {
@@ -193,12 +203,13 @@ fn check_segments(
         return Err(corrupt(&missing, 0, format!("no segment file holds position {start}")));
     }
     let mut torn_tail = None;
+    let mut window = Vec::new();
     for (i, segment) in segments.iter_mut().enumerate() {
         let from = segment.header.base.max(start);
         match (segment.header.seal, bases.get(i + 1)) {
             (Some(seal), next) => {
                 if seal >= start {
-                    check_sealed(segment, from, seal)?;
+                    check_sealed(segment, from, seal, &mut window)?;
                 }
                 let joined = next.is_none_or(|next| *next == seal || (*next > seal && *next <= start));
                 if !joined {
@@ -211,7 +222,7 @@ fn check_segments(
                 let offset = crate::layout::SEAL_OFFSET;
                 return Err(corrupt(&segment.name, offset, "it has no seal, though a later segment exists"));
             }
-            (None, None) => (segment.end, torn_tail) = find_tail(segment, from)?,
+            (None, None) => (segment.end, torn_tail) = find_tail(segment, from, &mut window)?,
         }
     }
     let end = idle.or(segments.last().map(|s| s.end)).unwrap_or_default();

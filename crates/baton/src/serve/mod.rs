@@ -22,6 +22,7 @@ use rustls::crypto::aws_lc_rs;
 
 use crate::config::{Config, Journal, Sync};
 use crate::exit::{Exit, Failure};
+use crate::memory;
 use broker::RunningBroker;
 use listeners::Bound;
 use ready::ReadyFile;
@@ -151,10 +152,13 @@ fn engine(config: &Config, clock: Arc<dyn Clock>) -> Result<Engine, Failure> {
         sync: sync_policy(journal),
         ..baton_engine::Options::default()
     };
-    baton_journal_file::open(&directory, options)
+    let started = baton_journal_file::open(&directory, options)
         .map_err(EngineError::from)
         .and_then(|opened| Engine::start(opened, clock, engine_options))
-        .map_err(|error| failure(config, &error))
+        .map_err(|error| failure(config, &error));
+    // The journal was read through a window as long as its longest batch.
+    memory::give_back();
+    started
 }
 
 fn sync_policy(journal: &Journal) -> SyncPolicy {

@@ -280,7 +280,7 @@ fn take_content(
     let len_bytes = input.u32()?;
     let from = input.at();
     input.raw(len_bytes as usize)?;
-    let message = Message::new(content(from, input.at()), envelope_bytes);
+    let message = Message::new(content(from..input.at(), envelope_bytes as usize), envelope_bytes);
     let offset = u32::try_from(from).unwrap_or(u32::MAX);
     Ok((message, ContentRange { offset, len_bytes }))
 }

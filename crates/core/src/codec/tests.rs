@@ -564,3 +564,17 @@ fn damage_is_named_with_its_offset() {
     let beyond = [kind::REMOVED, 1, 1, 1, 1, 5];
     assert!(matches!(decode(&beyond).unwrap_err().defect, Defect::BadValue("run of numbers")));
 }
+
+#[test]
+fn a_head_tells_where_a_long_content_is_and_has_its_envelope() {
+    let message = Message::new(Bytes::from_static(b"envelope, and the body behind it"), 8);
+    let record = Record::Copied { queue: QueueId(1), seq: Seq(2), message, durable: true };
+    let mut buf = Vec::new();
+    encode(&record, &mut buf);
+    let (whole, range) = decode_head(&buf, 32).unwrap();
+    assert_eq!((whole, range), decode(&buf).unwrap());
+    let (head, range) = decode_head(&buf, 31).unwrap();
+    let Record::Copied { message, .. } = head else { panic!("another record") };
+    assert_eq!((&message.content()[..], message.envelope_bytes()), (&b"envelope"[..], 8));
+    assert_eq!(range.unwrap().len_bytes, 32);
+}
