@@ -91,6 +91,8 @@ struct Connection {
     lanes: Lanes<Vec<Event>>,
     /// As many events were parked last, to make room for as many at once.
     usual_events: usize,
+    /// Bytes of events in the lanes that its outbox does not count yet.
+    uncounted_bytes: usize,
     /// Events of it were parked with the flight that lands at this position.
     parked_until: Stages<u64>,
     slots: Stages<Slot>,
@@ -153,6 +155,8 @@ pub(crate) struct Connections {
     /// Who has something in a lane.
     dirty: Lanes<Vec<ConnectionId>>,
     over_limit: Vec<ConnectionId>,
+    /// Who has events that its outbox does not count yet.
+    uncounted: Vec<ConnectionId>,
 }
 
 impl Connections {
@@ -161,6 +165,7 @@ impl Connections {
             outbox,
             lanes: Lanes::default(),
             usual_events: 0,
+            uncounted_bytes: 0,
             parked_until: Stages::default(),
             slots: Stages::default(),
             interval_ms: None,
@@ -201,9 +206,11 @@ impl Connections {
     pub(crate) fn route(&mut self, effect: Effect, progress: &Progress) {
         let Some(connection) = self.all.get_mut(&effect.connection) else { return };
         let bytes = delivery_bytes(&effect.event);
-        if bytes > 0 && connection.outbox.reserve(bytes) && !connection.paused && !connection.listed {
-            connection.listed = true;
-            self.over_limit.push(effect.connection);
+        if bytes > 0 {
+            if connection.uncounted_bytes == 0 {
+                self.uncounted.push(effect.connection);
+            }
+            connection.uncounted_bytes += bytes;
         }
         let safe = progress.lane(&effect, connection.interval_ms.is_some());
         let lane = safe.max(connection.last(progress.written));
@@ -225,8 +232,21 @@ impl Connections {
         !self.dirty.fill.durable.is_empty()
     }
 
+    /// Tells the outboxes how much is on its way to them, before any of it arrives.
+    fn count(&mut self) {
+        for id in self.uncounted.drain(..) {
+            let Some(connection) = self.all.get_mut(&id) else { continue };
+            let bytes = std::mem::take(&mut connection.uncounted_bytes);
+            if connection.outbox.reserve(bytes) && !connection.paused && !connection.listed {
+                connection.listed = true;
+                self.over_limit.push(id);
+            }
+        }
+    }
+
     /// Lets the first lane leave and parks the next ones with the flight.
     pub(crate) fn release(&mut self, flight: &Flight, flight_end: u64) {
+        self.count();
         for id in self.dirty.now.drain(..) {
             if let Some(connection) = self.all.get_mut(&id) {
                 connection.outbox.push(&mut connection.lanes.now, 0);
@@ -310,6 +330,7 @@ impl Connections {
 
     /// Connections that too much waits for now and did not before. They count as paused from here on.
     pub(crate) fn pausing(&mut self) -> Vec<ConnectionId> {
+        self.count();
         let mut ids = std::mem::take(&mut self.over_limit);
         ids.retain(|id| {
             let Some(connection) = self.all.get_mut(id) else { return false };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use baton_model::{ConnectionId, Event, Request};
+use baton_model::{ConnectionId, Event, Reply, Request};
 use parking_lot::Mutex;
 
 use crate::inbox::{Inbox, Wake};
@@ -12,7 +12,8 @@ use crate::inbox::{Inbox, Wake};
 /// Called, from any thread, when a port has events to take or room for requests again. Must be quick and must not call the port.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// Bytes of deliveries that may wait in an outbox before the partition stops delivering to that connection.
+/// Bytes of deliveries, and of elements of lists in answers, that may wait in an outbox before the partition stops delivering to that
+/// connection, and its driver stops asking for more.
 /// Several network buffers full, so that a reader that keeps up never notices.
 pub const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -65,7 +66,7 @@ impl Outbox {
     }
 }
 
-/// Bytes that an event counts with against [`OUTBOX_BYTES_MAX`]: the contents of the deliveries in it.
+/// Bytes that an event counts with against [`OUTBOX_BYTES_MAX`]: the contents of the messages in it.
 #[must_use]
 pub fn delivery_bytes(event: &Event) -> usize {
     match event {
@@ -74,6 +75,7 @@ pub fn delivery_bytes(event: &Event) -> usize {
             fetched.deliveries.iter().map(|delivery| delivery.message.size_bytes()).sum()
         }
         Event::Heard { message, .. } => message.size_bytes(),
+        Event::Reply { result: Ok(Reply::Listed(listed)), .. } => listed.content_bytes(),
         _ => 0,
     }
 }
@@ -118,6 +120,13 @@ impl Port {
     #[must_use]
     pub fn congested(&self) -> bool {
         self.inbox.congested()
+    }
+
+    /// While true, so much waits to be taken and written that the driver must not ask for more. Ends by what the driver says to
+    /// [`Port::written`].
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.outbox.bytes.load(Ordering::SeqCst) > OUTBOX_BYTES_MAX
     }
 
     /// Grows with every change of queues, exchanges and bindings, before the change is answered (where the answer waits for

@@ -290,6 +290,20 @@ pub struct Popped {
     pub leases: Box<[DeliveryRef]>,
 }
 
+impl Listed {
+    /// Bytes of the messages that it shows.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        match self {
+            Self::Element(message) => message.size_bytes(),
+            Self::Elements(messages) => messages.iter().map(Message::size_bytes).sum(),
+            Self::Popped(popped) => popped.elements.iter().map(Message::size_bytes).sum(),
+            Self::All(all) => all.iter().flatten().map(Self::content_bytes).sum(),
+            _ => 0,
+        }
+    }
+}
+
 impl ListOp {
     /// Bytes of the messages that it brings in.
     #[must_use]

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use baton_engine::delivery_bytes;
 use baton_engine::inbox::{INBOX_BYTES_MAX, Wake};
 use baton_engine::port::OUTBOX_BYTES_MAX;
 use baton_model::ids::ConnectionId;
+use baton_model::list::Listed;
+use baton_model::{Event, Message, Reply, Token};
 use proptest::prelude::*;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::time::timeout;
@@ -116,6 +119,29 @@ async fn refusals_come_back_as_the_answers_of_their_requests() {
     );
     assert_eq!(requests(world.engine.take()).len(), 3, "open and the two that are allowed");
     assert_eq!(world.counters.denied_requests.read(), 2);
+}
+
+#[tokio::test]
+async fn who_does_not_read_its_answers_may_not_ask_for_more() {
+    let world = World::new();
+    let (stream, _task, _) = world.connect(BUFFER);
+    let mut client = Client::new(stream);
+    client.open().await;
+    let outbox = world.outbox();
+    // Elements of lists that are on their way, and have not arrived yet.
+    let elements = vec![Message::new(vec![b'x'; OUTBOX_BYTES_MAX + 1].into(), 0)];
+    let result = Ok(Reply::Listed(Listed::Elements(elements)));
+    let mut events = vec![Event::Reply { token: Token(99), result }];
+    let bytes = events.iter().map(delivery_bytes).sum();
+    assert_eq!(bytes, OUTBOX_BYTES_MAX + 1);
+    outbox.push(&mut Vec::new(), bytes);
+    client.send("publish orders\n").await;
+    tokio::time::sleep(QUIET).await;
+    assert!(requests(world.engine.take()).is_empty(), "nothing is asked for meanwhile");
+    outbox.push(&mut events, 0);
+    assert!(client.line().await.len() > OUTBOX_BYTES_MAX);
+    tokio::time::sleep(QUIET).await;
+    assert_eq!(requests(world.engine.take()).len(), 1, "they are written");
 }
 
 #[tokio::test]

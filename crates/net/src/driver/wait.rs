@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) fn may_receive(&self) -> bool {
         self.login.is_none()
             && self.pending.len() <= BACKLOG_BYTES_MAX
-            && !self.port.as_ref().is_some_and(|port| port.congested())
+            && !self.port.as_ref().is_some_and(|port| port.congested() || port.is_full())
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
