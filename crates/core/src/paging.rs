@@ -9,6 +9,7 @@ use baton_model::{Fence, QueueId, Seq, Time};
 use crate::codec;
 use crate::context::{Held, Load};
 use crate::queue::entries::{Entry, NEVER, NONE, Opened, PAGE, Slot, page_of};
+use crate::queue::keys::seed as keys_seed;
 use crate::queue::page::{Cold, size};
 use crate::queue::{Queue, Size};
 use crate::snapshot::EntryItem;
@@ -129,9 +130,9 @@ impl State {
             let items = load.load(at).and_then(|bytes| codec::decode_page(&bytes).ok()).ok_or(unreadable)?;
             for item in items {
                 let Some(name) = &item.key else { continue };
-                let key = found.index.keys.enter(name);
+                let key = found.index.keys.enter(name, keys_seed(item.id, item.enqueued_at));
                 if matches!(item.state, MessageState::Ready | MessageState::Scheduled) {
-                    found.index.keys.wait(key, item.seq, item.priority, item.state == MessageState::Ready);
+                    found.index.keys.moved(key, item.seq, None, Some((item.state, item.priority)));
                 }
             }
         }
@@ -202,7 +203,8 @@ impl State {
             self.contents.release(content);
             return;
         };
-        let key = item.key.as_ref().map_or(NONE, |key| queue.index.keys.enter(key));
+        let seed = keys_seed(item.id, item.enqueued_at);
+        let key = item.key.as_ref().map_or(NONE, |key| queue.index.keys.enter(key, seed));
         let (seq, size): (Seq, Size) = (item.seq, size(&item));
         queue.insert(seq, restored(item, content, key), size);
     }

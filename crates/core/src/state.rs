@@ -13,7 +13,7 @@ use crate::contents::{ContentIndex, Contents};
 use crate::context::{Held, Load, Stored};
 use crate::paging::Unreadable;
 use crate::queue::entries::{PAGE, page_of};
-use crate::queue::keys::Keys;
+use crate::queue::keys::{Keys, seed as keys_seed};
 use crate::queue::page::{Cold, Summary, places};
 use crate::queue::{Entry, NEVER, NONE, Queue};
 use crate::record::{Enqueued, Leased, Moved, Place, Record, Released, Runs};
@@ -26,7 +26,7 @@ const FENCES_PER_GENERATION: u32 = 40;
 
 /// A hundred thousand queues that are empty most of the time are normal where each customer or device has one: with its
 /// names and its place in the tables an empty queue stays well below 2 KiB.
-const _: () = assert!(size_of::<Queue>() <= 1088);
+const _: () = assert!(size_of::<Queue>() <= 1104);
 
 /// Everything that records make.
 #[derive(Debug)]
@@ -206,7 +206,7 @@ impl State {
                 let before = queue.policy.ttl_ms;
                 if queue.policy.keys.mode != policy.keys.mode {
                     // It is empty, else the change would have been refused.
-                    queue.index.keys = Keys::new(policy.keys.mode);
+                    queue.index.keys = Keys::new(policy.keys.mode, at.0);
                 }
                 queue.policy = *policy;
                 queue.changed_at = at;
@@ -302,7 +302,7 @@ impl State {
         if let Some((dedup, until)) = place.dedup {
             queue.dedup.remember(dedup, id, place.seq, until.0);
         }
-        let key = place.key.map_or(NONE, |key| queue.index.keys.enter(&key));
+        let key = place.key.map_or(NONE, |key| queue.index.keys.enter(&key, keys_seed(id, at)));
         let mut entry = Entry {
             content,
             state: if place.deliver_at.is_some() { MessageState::Scheduled } else { MessageState::Ready },

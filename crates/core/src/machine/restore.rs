@@ -51,7 +51,7 @@ impl Machine {
                 queue: queue.id,
                 next_seq: Seq(queue.next_seq),
                 last_fence: Fence(queue.last_fence),
-                held_keys: queue.index.keys.held().cloned().collect(),
+                held_keys: queue.index.keys.held().into_iter().cloned().collect(),
                 dedup: queue
                     .dedup
                     .iter()

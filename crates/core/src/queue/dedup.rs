@@ -13,10 +13,19 @@ use hashbrown::HashTable;
 /// Remembered ids of one queue.
 #[derive(Debug, Default)]
 pub(crate) struct Dedup {
-    /// Numbers of the newest of each id. Never iterated. Clients choose the ids: see [`Dedup::remember`].
-    numbers: HashTable<u64>,
+    /// The newest of each id. Never iterated. Clients choose the ids: see [`Dedup::remember`].
+    newest: HashTable<Mark>,
     hasher: FixedState,
     order: Row,
+}
+
+/// One of those that are remembered. Its hash stands here, so that the table looks at an id only where that is likely to be the
+/// one, and at none when it grows: with millions of them each look is a wait for memory.
+#[derive(Debug)]
+struct Mark {
+    hash: u32,
+    /// The low half of its number: no queue remembers four thousand million ids at once.
+    number: u32,
 }
 
 /// What is remembered, oldest first.
@@ -36,24 +45,25 @@ struct Remembered {
 }
 
 impl Row {
-    fn get(&self, number: u64) -> Option<&Remembered> {
-        self.all.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    fn get(&self, mark: &Mark) -> Option<&Remembered> {
+        self.all.get(mark.number.wrapping_sub(low_half(self.first)) as usize)
     }
 
     fn next(&self) -> u64 {
         self.first + self.all.len() as u64
     }
 
-    fn is(&self, number: u64, id: &str) -> bool {
-        self.get(number).is_some_and(|remembered| remembered.id == id)
+    fn is(&self, mark: &Mark, hash: u32, id: &str) -> bool {
+        mark.hash == hash && self.get(mark).is_some_and(|remembered| remembered.id == id)
     }
 }
 
 impl Dedup {
     /// The message that was accepted under this id, if that still counts at `now`.
     pub(crate) fn find(&self, id: &str, now: u64) -> Option<(MessageId, Seq)> {
-        let number = self.numbers.find(self.hasher.hash_one(id), |number| self.order.is(*number, id))?;
-        let found = self.order.get(*number).filter(|remembered| remembered.until > now)?;
+        let hash = self.hash(id);
+        let mark = self.newest.find(spread(hash), |mark| self.order.is(mark, hash, id))?;
+        let found = self.order.get(mark).filter(|remembered| remembered.until > now)?;
         Some((found.message, found.seq))
     }
 
@@ -63,31 +73,31 @@ impl Dedup {
             // A hash that nobody knows beforehand, so that nobody can make ids that collide.
             self.hasher = FixedState::with_seed(until.rotate_left(32) ^ message.0);
         }
-        let Self { numbers, hasher, order } = self;
-        let (hash, number) = (hasher.hash_one(id.as_str()), order.next());
-        match numbers.find_mut(hash, |other| order.is(*other, &id)) {
-            Some(newest) => *newest = number,
+        let hash = self.hash(&id);
+        let number = low_half(self.order.next());
+        match self.newest.find_mut(spread(hash), |mark| self.order.is(mark, hash, &id)) {
+            Some(mark) => mark.number = number,
             None => {
-                let again =
-                    |number: &u64| order.get(*number).map_or(0, |other| hasher.hash_one(other.id.as_str()));
-                numbers.insert_unique(hash, number, again);
+                self.newest.insert_unique(spread(hash), Mark { hash, number }, |mark| spread(mark.hash));
             }
         }
-        order.all.push_back(Remembered { until, id, message, seq });
+        self.order.all.push_back(Remembered { until, id, message, seq });
     }
 
     /// Forgets what no longer counts at `now`.
     pub(crate) fn expire(&mut self, now: u64) {
         while let Some(oldest) = self.order.all.front().filter(|oldest| oldest.until <= now) {
-            let number = self.order.first;
-            if let Ok(entry) =
-                self.numbers.find_entry(self.hasher.hash_one(oldest.id.as_str()), |other| *other == number)
-            {
+            let (hash, number) = (self.hash(&oldest.id), low_half(self.order.first));
+            if let Ok(entry) = self.newest.find_entry(spread(hash), |mark| mark.number == number) {
                 entry.remove();
             }
             self.order.all.pop_front();
             self.order.first += 1;
         }
+    }
+
+    fn hash(&self, id: &str) -> u32 {
+        low_half(self.hasher.hash_one(id))
     }
 
     pub(crate) fn next_expiry(&self) -> Option<u64> {
@@ -101,6 +111,16 @@ impl Dedup {
             (id, *message, *seq, *until)
         })
     }
+}
+
+fn low_half(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// A hash as the table wants it, which looks at both of its ends.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 #[cfg(test)]
@@ -122,9 +142,27 @@ mod tests {
         dedup.expire(600);
         assert_eq!((dedup.find("500", 0), dedup.next_expiry()), (None, Some(601)));
         assert_eq!(dedup.find("501", 600), Some((MessageId(501), Seq(501))));
-        assert_eq!((dedup.iter().count(), dedup.numbers.len()), (499, 499));
+        assert_eq!((dedup.iter().count(), dedup.newest.len()), (499, 499));
         dedup.expire(u64::MAX);
-        assert_eq!((dedup.iter().count(), dedup.numbers.len(), dedup.next_expiry()), (0, 0, None));
+        assert_eq!((dedup.iter().count(), dedup.newest.len(), dedup.next_expiry()), (0, 0, None));
+    }
+
+    #[test]
+    fn numbers_go_on_where_their_low_half_begins_anew() {
+        let mut dedup =
+            Dedup { order: Row { first: u64::from(u32::MAX) - 1, ..Row::default() }, ..Dedup::default() };
+        for number in 0..5 {
+            remember(&mut dedup, &number.to_string(), number, 10 + number);
+        }
+        dedup.expire(11);
+        let found = |dedup: &Dedup, number: u64| dedup.find(&number.to_string(), 0);
+        assert_eq!([0, 1].map(|number| found(&dedup, number)), [None, None]);
+        assert_eq!(
+            [2, 3, 4].map(|number| found(&dedup, number)),
+            [2, 3, 4].map(|n| Some((MessageId(n), Seq(n))))
+        );
+        dedup.expire(14);
+        assert_eq!(dedup.newest.len(), 0);
     }
 
     #[test]
@@ -142,7 +180,7 @@ mod tests {
             dedup.expire(10);
             assert_eq!(dedup.find("a", 10), Some((MessageId(3), Seq(3))), "the older one is forgotten alone");
             dedup.expire(20);
-            assert_eq!(dedup.numbers.len(), 0);
+            assert_eq!(dedup.newest.len(), 0);
         }
     }
 }

@@ -11,9 +11,13 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 
 use baton_model::policy::KeyMode;
-use baton_model::{Name, Seq};
+use baton_model::request::MessageState;
+use baton_model::{MessageId, Name, Seq, Time};
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
 use slab::Slab;
 
 use super::entries::NONE;
@@ -25,11 +29,19 @@ type Offer = (std::cmp::Reverse<u8>, u64, u32);
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     mode: KeyMode,
-    names: BTreeMap<Name, u32>,
-    keys: Slab<Key>,
+    keys: Table,
     free: BTreeSet<Offer>,
     owned: BTreeMap<u32, BTreeSet<Offer>>,
     turn: u64,
+}
+
+/// Keys by their number and by their name.
+#[derive(Debug, Default)]
+struct Table {
+    all: Slab<Key>,
+    /// Iterated only to be sorted. Clients choose the names.
+    by_name: HashTable<u32>,
+    hasher: FixedState,
 }
 
 #[derive(Debug)]
@@ -50,51 +62,60 @@ struct Key {
 }
 
 impl Keys {
-    pub(crate) fn new(mode: KeyMode) -> Self {
-        Self { mode, ..Self::default() }
+    /// No keys. `seed` is that of their hash until the first message comes: see [`seed`].
+    pub(crate) fn new(mode: KeyMode, seed: u64) -> Self {
+        let keys = Table { hasher: FixedState::with_seed(seed), ..Table::default() };
+        Self { mode, keys, ..Self::default() }
     }
 
-    /// The key of that name, made if need be, for one more entry.
-    pub(crate) fn enter(&mut self, name: &Name) -> u32 {
-        let index = self.find_or_make(name);
-        self.key(index).entries += 1;
+    /// The key of that name, made if need be, for one more entry. `seed`: see [`seed`].
+    pub(crate) fn enter(&mut self, name: &Name, seed: u64) -> u32 {
+        if self.keys.all.is_empty() {
+            self.keys.hasher = FixedState::with_seed(seed);
+        }
+        let index = self.keys.find_or_make(name);
+        self.keys.get_mut(index).entries += 1;
         index
     }
 
     /// One entry less; the key goes when nothing is left of it.
     pub(crate) fn exit(&mut self, index: u32) {
-        let key = self.key(index);
+        let key = self.keys.get_mut(index);
         key.entries = key.entries.saturating_sub(1);
         self.forget_if_empty(index);
     }
 
-    /// A message waits, ready or not yet.
-    pub(crate) fn wait(&mut self, index: u32, seq: Seq, priority: u8, ready: bool) {
-        self.change(index, |key| {
-            key.waiting.insert(seq.0, (priority, ready));
-        });
-    }
-
-    /// A message no longer waits.
-    pub(crate) fn unwait(&mut self, index: u32, seq: Seq) {
-        self.change(index, |key| {
-            key.waiting.remove(&seq.0);
-        });
-    }
-
-    /// A message is in flight.
-    pub(crate) fn lease(&mut self, index: u32) {
-        self.turn += 1;
+    /// A message of a key changes its state; `None`: it was not there, or goes. One change of the key's offer for both sides.
+    pub(crate) fn moved(
+        &mut self,
+        index: u32,
+        seq: Seq,
+        before: Option<MessageState>,
+        after: Option<(MessageState, u8)>,
+    ) {
+        if matches!(after, Some((MessageState::InFlight, _))) {
+            self.turn += 1;
+        }
         let turn = self.turn;
         self.change(index, |key| {
-            key.in_flight += 1;
-            key.turn = turn;
+            match before {
+                Some(MessageState::Ready | MessageState::Scheduled) => {
+                    key.waiting.remove(&seq.0);
+                }
+                Some(MessageState::InFlight) => key.in_flight = key.in_flight.saturating_sub(1),
+                Some(MessageState::Deferred) | None => {}
+            }
+            match after {
+                Some((state @ (MessageState::Ready | MessageState::Scheduled), priority)) => {
+                    key.waiting.insert(seq.0, (priority, state == MessageState::Ready));
+                }
+                Some((MessageState::InFlight, _)) => {
+                    key.in_flight += 1;
+                    key.turn = turn;
+                }
+                Some((MessageState::Deferred, _)) | None => {}
+            }
         });
-    }
-
-    /// A message is no longer in flight.
-    pub(crate) fn unlease(&mut self, index: u32) {
-        self.change(index, |key| key.in_flight = key.in_flight.saturating_sub(1));
     }
 
     /// The best offer to a consumer: `(priority, place, key)`. Left where it is.
@@ -105,13 +126,13 @@ impl Keys {
             (Some(own), Some(free)) => own.min(free),
             (own, free) => own.or(free)?,
         };
-        let key = self.keys.get(offer.2 as usize)?;
+        let key = self.keys.get(offer.2)?;
         Some((offer.0.0, key.first(self.mode)?.1, offer.2))
     }
 
     /// The key's messages behind `first`, up to the first one that is not ready.
     pub(crate) fn ready_after(&self, index: u32, first: Seq) -> impl Iterator<Item = Seq> + '_ {
-        let waiting = self.keys.get(index as usize).map(|key| &key.waiting);
+        let waiting = self.keys.get(index).map(|key| &key.waiting);
         let behind = (std::ops::Bound::Excluded(first.0), std::ops::Bound::Unbounded);
         let behind = waiting.into_iter().flat_map(move |waiting| waiting.range(behind));
         behind.take_while(|(_, (_, ready))| *ready).map(|(seq, _)| Seq(*seq))
@@ -119,7 +140,7 @@ impl Keys {
 
     /// Whether no message has a key.
     pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.all.is_empty()
     }
 
     /// Whether who asks makes a difference: some keys belong to consumers.
@@ -137,10 +158,10 @@ impl Keys {
     /// Locks a session for a consumer. `None` as name: the free one that waits longest.
     pub(crate) fn lock(&mut self, name: Option<&Name>, consumer: u32) -> Result<Name, LockError> {
         let index = match name {
-            Some(name) => self.find_or_make(name),
+            Some(name) => self.keys.find_or_make(name),
             None => self.free.first().ok_or(LockError::NoneFree)?.2,
         };
-        let key = self.key(index);
+        let key = self.keys.get_mut(index);
         if key.owner != NONE && key.owner != consumer {
             return Err(LockError::Owned);
         }
@@ -153,6 +174,7 @@ impl Keys {
     pub(crate) fn release_owner(&mut self, consumer: u32) {
         let owned: Vec<u32> = self
             .keys
+            .all
             .iter()
             .filter(|(_, key)| key.owner == consumer)
             .filter_map(|(index, _)| u32::try_from(index).ok())
@@ -166,62 +188,42 @@ impl Keys {
 
     /// Holds a key for an operator, or lets it go. Returns whether that changed anything.
     pub(crate) fn hold(&mut self, name: &Name, held: bool) -> bool {
-        if !held && !self.names.contains_key(name) {
+        if !held && self.keys.find(name).is_none() {
             return false;
         }
-        let index = self.find_or_make(name);
-        let changed = self.key(index).held != held;
+        let index = self.keys.find_or_make(name);
+        let changed = self.keys.get_mut(index).held != held;
         self.change(index, |key| key.held = held);
         self.forget_if_empty(index);
         changed
     }
 
-    /// Keys that are held.
-    pub(crate) fn held(&self) -> impl Iterator<Item = &Name> {
-        self.names.iter().filter(|(_, i)| self.keys.get(**i as usize).is_some_and(|k| k.held)).map(|(n, _)| n)
+    /// Keys that are held, in the order of their names.
+    pub(crate) fn held(&self) -> Vec<&Name> {
+        let held = self.keys.all.iter().filter(|(_, key)| key.held);
+        let mut names: Vec<&Name> = held.map(|(_, key)| &key.name).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The key of that name.
     pub(crate) fn find(&self, name: &Name) -> Option<u32> {
-        self.names.get(name).copied()
+        self.keys.find(name)
     }
 
     pub(crate) fn name(&self, index: u32) -> Option<&Name> {
-        self.keys.get(index as usize).map(|key| &key.name)
+        self.keys.get(index).map(|key| &key.name)
     }
 
     /// For `explain`: messages in flight, whether held, and the owner.
     pub(crate) fn status(&self, index: u32) -> Option<(u32, bool, u32)> {
-        self.keys.get(index as usize).map(|key| (key.in_flight, key.held, key.owner))
-    }
-
-    fn find_or_make(&mut self, name: &Name) -> u32 {
-        if let Some(index) = self.names.get(name) {
-            return *index;
-        }
-        let index = self.keys.insert(Key {
-            name: name.clone(),
-            waiting: BTreeMap::new(),
-            in_flight: 0,
-            entries: 0,
-            held: false,
-            owner: NONE,
-            turn: 0,
-            offer: None,
-        });
-        let index = u32::try_from(index).expect("memory ends before four thousand million keys");
-        self.names.insert(name.clone(), index);
-        index
-    }
-
-    fn key(&mut self, index: u32) -> &mut Key {
-        self.keys.get_mut(index as usize).expect("an entry's key exists as long as the entry")
+        self.keys.get(index).map(|key| (key.in_flight, key.held, key.owner))
     }
 
     /// Changes a key and its offer with it.
     fn change(&mut self, index: u32, change: impl FnOnce(&mut Key)) {
         let mode = self.mode;
-        let key = self.keys.get_mut(index as usize).expect("an entry's key exists as long as the entry");
+        let key = self.keys.get_mut(index);
         let before = (key.owner, key.offer.take());
         change(key);
         key.offer = key.offer(mode, index);
@@ -242,10 +244,56 @@ impl Keys {
     }
 
     fn forget_if_empty(&mut self, index: u32) {
-        let key = self.key(index);
+        let key = self.keys.get_mut(index);
         if key.entries == 0 && !key.held && key.owner == NONE {
-            let key = self.keys.remove(index as usize);
-            self.names.remove(&key.name);
+            self.keys.remove(index);
+        }
+    }
+}
+
+impl Table {
+    fn get(&self, index: u32) -> Option<&Key> {
+        self.all.get(index as usize)
+    }
+
+    fn get_mut(&mut self, index: u32) -> &mut Key {
+        self.all.get_mut(index as usize).expect("an entry's key exists as long as the entry")
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    fn find(&self, name: &str) -> Option<u32> {
+        let is = |index: &u32| self.get(*index).is_some_and(|key| key.name == name);
+        self.by_name.find(self.hash(name), is).copied()
+    }
+
+    fn find_or_make(&mut self, name: &Name) -> u32 {
+        if let Some(index) = self.find(name) {
+            return index;
+        }
+        let index = self.all.insert(Key {
+            name: name.clone(),
+            waiting: BTreeMap::new(),
+            in_flight: 0,
+            entries: 0,
+            held: false,
+            owner: NONE,
+            turn: 0,
+            offer: None,
+        });
+        let index = u32::try_from(index).expect("memory ends before four thousand million keys");
+        let Self { all, by_name, hasher } = self;
+        let hash = |index: &u32| all.get(*index as usize).map_or(0, |key| hasher.hash_one(key.name.as_str()));
+        by_name.insert_unique(hash(&index), index, hash);
+        index
+    }
+
+    fn remove(&mut self, index: u32) {
+        let key = self.all.remove(index as usize);
+        if let Ok(entry) = self.by_name.find_entry(self.hash(&key.name), |other| *other == index) {
+            entry.remove();
         }
     }
 }
@@ -269,6 +317,11 @@ impl Key {
         let rank = if mode == KeyMode::Fair { self.turn } else { seq.0 };
         Some((std::cmp::Reverse(priority), rank, index))
     }
+}
+
+/// A number that nobody knows beforehand, of the first message with a key: nobody can make names that collide.
+pub(crate) fn seed(id: MessageId, at: Time) -> u64 {
+    at.0.rotate_left(32) ^ id.0
 }
 
 /// Why a session could not be locked.

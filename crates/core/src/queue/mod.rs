@@ -90,7 +90,7 @@ pub(crate) struct Size {
 
 impl Queue {
     pub(crate) fn new(id: QueueId, namespace: Name, name: Name, policy: QueuePolicy, at: Time) -> Self {
-        let keys = Keys::new(policy.keys.mode);
+        let keys = Keys::new(policy.keys.mode, at.0);
         Self {
             id,
             namespace,
@@ -141,6 +141,9 @@ impl Queue {
         self.next_seq = self.next_seq.max(seq.0 + 1);
         self.index.counts.bytes += size.content_bytes;
         self.index.add(seq, &entry, size);
+        if entry.key != NONE {
+            self.index.keys.moved(entry.key, seq, None, Some((entry.state, entry.priority)));
+        }
         self.entries.insert(seq, entry)
     }
 
@@ -150,6 +153,7 @@ impl Queue {
         self.index.remove(seq, &entry, size);
         self.index.counts.bytes = self.index.counts.bytes.saturating_sub(size.content_bytes);
         if entry.key != NONE {
+            self.index.keys.moved(entry.key, seq, Some(entry.state), None);
             self.index.keys.exit(entry.key);
         }
         Some(entry)
@@ -159,8 +163,12 @@ impl Queue {
     pub(crate) fn change(&mut self, seq: Seq, sizes: (Size, Size), change: impl FnOnce(&mut Entry)) {
         let Some(entry) = self.entries.get_mut(seq) else { return };
         self.index.remove(seq, entry, sizes.0);
+        let before = entry.state;
         change(entry);
         self.index.add(seq, entry, sizes.1);
+        if entry.key != NONE {
+            self.index.keys.moved(entry.key, seq, Some(before), Some((entry.state, entry.priority)));
+        }
         let bytes = &mut self.index.counts.bytes;
         *bytes = (*bytes + sizes.1.content_bytes).saturating_sub(sizes.0.content_bytes);
     }
@@ -175,8 +183,13 @@ impl Queue {
     ) -> bool {
         let Some(mut entry) = self.entries.remove(from) else { return false };
         self.index.remove(from, &entry, size);
+        let before = entry.state;
         change(&mut entry);
         self.index.add(to, &entry, size);
+        if entry.key != NONE {
+            self.index.keys.moved(entry.key, from, Some(before), None);
+            self.index.keys.moved(entry.key, to, None, Some((entry.state, entry.priority)));
+        }
         self.next_seq = self.next_seq.max(to.0 + 1);
         self.entries.insert(to, entry)
     }
@@ -211,6 +224,7 @@ impl Queue {
     }
 }
 
+/// All indexes but the keys: what a key offers depends on both sides of a change.
 impl Indexes {
     fn add(&mut self, seq: Seq, entry: &Entry, size: Size) {
         *self.counts.of(entry.state) += 1;
@@ -222,14 +236,10 @@ impl Indexes {
         match entry.state {
             MessageState::Ready | MessageState::Scheduled => {
                 self.counts.waiting_bytes += size.body_bytes;
-                let ready = entry.state == MessageState::Ready;
-                if entry.key != NONE {
-                    self.keys.wait(entry.key, seq, entry.priority, ready);
-                } else if ready {
+                if entry.key == NONE && entry.state == MessageState::Ready {
                     self.ready.insert(entry.priority, seq);
                 }
             }
-            MessageState::InFlight if entry.key != NONE => self.keys.lease(entry.key),
             MessageState::InFlight | MessageState::Deferred => {}
         }
     }
@@ -245,13 +255,10 @@ impl Indexes {
         match entry.state {
             MessageState::Ready | MessageState::Scheduled => {
                 self.counts.waiting_bytes = self.counts.waiting_bytes.saturating_sub(size.body_bytes);
-                if entry.key != NONE {
-                    self.keys.unwait(entry.key, seq);
-                } else if entry.state == MessageState::Ready {
+                if entry.key == NONE && entry.state == MessageState::Ready {
                     self.ready.remove(entry.priority, seq);
                 }
             }
-            MessageState::InFlight if entry.key != NONE => self.keys.unlease(entry.key),
             MessageState::InFlight | MessageState::Deferred => {}
         }
     }
