@@ -10,6 +10,8 @@ mod envelope;
 mod lanes;
 mod original;
 
+use std::ops::Deref;
+
 use baton_model::MessageId;
 use md5::{Digest, Md5};
 
@@ -35,16 +37,21 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn push_hex(text: &mut String, bytes: &[u8]) {
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or(b'0');
     // Pieces of a size that is known: no digit is pushed by itself.
     for piece in bytes.chunks(16) {
         let mut digits = [0; 32];
-        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(piece) {
-            *pair = [digit(byte >> 4), digit(*byte)];
-        }
+        put_hex(&mut digits, piece);
         text.push_str(
             std::str::from_utf8(digits.get(..2 * piece.len()).unwrap_or_default()).unwrap_or_default(),
         );
+    }
+}
+
+/// Two digits for each byte, as far as there is room.
+fn put_hex(digits: &mut [u8; 32], bytes: &[u8]) {
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or(b'0');
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(*byte)];
     }
 }
 
@@ -56,27 +63,43 @@ pub(crate) fn mix(word: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A short text of ASCII whose length is known: an answer has several for each message, and none of them is to be allocated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ascii<const N: usize>([u8; N]);
+
+impl<const N: usize> Deref for Ascii<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// A digest as it is shown.
+pub(crate) fn hex16(digest: &Digest16) -> Ascii<32> {
+    let mut digits = [0; 32];
+    put_hex(&mut digits, digest);
+    Ascii(digits)
+}
+
 /// A UUID (version 4 in form) of two words.
-pub(crate) fn uuid(high: u64, low: u64) -> String {
+pub(crate) fn uuid(high: u64, low: u64) -> Ascii<36> {
     let high = high & 0xffff_ffff_ffff_0fff | 0x4000;
     let low = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-    let (high, low) = (high.to_be_bytes(), low.to_be_bytes());
-    let mut digits = String::with_capacity(32);
-    push_hex(&mut digits, &high);
-    push_hex(&mut digits, &low);
-    let mut text = String::with_capacity(36);
-    let mut rest = digits.as_str();
-    for len in [8, 4, 4, 4] {
-        let (part, after) = rest.split_at_checked(len).unwrap_or_default();
-        text.extend([part, "-"]);
-        rest = after;
+    let mut digits = [0; 32];
+    put_hex(&mut digits, &(u128::from(high) << 64 | u128::from(low)).to_be_bytes());
+    let mut text = [b'-'; 36];
+    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
+    for (place, digit) in places.zip(digits) {
+        if let Some(to) = text.get_mut(place) {
+            *to = digit;
+        }
     }
-    text.push_str(rest);
-    text
+    Ascii(text)
 }
 
 /// The id that SQS shows for a message: the same for every receiver, and wherever the message is moved.
-pub(crate) fn message_id(id: MessageId) -> String {
+pub(crate) fn message_id(id: MessageId) -> Ascii<36> {
     uuid(mix(id.0), mix(id.0 ^ 0x7371_735f_6964_5f5f))
 }
 
@@ -96,12 +119,13 @@ mod tests {
         assert_ne!(one, two);
         assert_eq!(one.len(), 36);
         assert_eq!(
-            uuid(0x0123_4567_89ab_cdef, 0xffff_0123_4567_89ab),
+            &*uuid(0x0123_4567_89ab_cdef, 0xffff_0123_4567_89ab),
             "01234567-89ab-4def-bfff-0123456789ab"
         );
         assert_eq!(one.as_bytes()[14], b'4');
         assert!(matches!(one.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
         assert_eq!(hex(&md5(b"hello")), "5d41402abc4b2a76b9719d911017c592");
+        assert_eq!(&*hex16(&md5(b"hello")), "5d41402abc4b2a76b9719d911017c592");
         assert_eq!(sequence_number(baton_model::Seq(7)), "10000000000000000007");
     }
 }

@@ -244,7 +244,8 @@ impl SqsSession {
     }
 
     fn request_id(&self) -> String {
-        uuid(mix(self.entropy ^ self.calls), mix(self.entropy.rotate_left(32).wrapping_add(self.calls)))
+        let words = (self.entropy ^ self.calls, self.entropy.rotate_left(32).wrapping_add(self.calls));
+        (*uuid(mix(words.0), mix(words.1))).to_owned()
     }
 
     /// Whose rights a request has: those of the user that its access key belongs to. Without configured keys there may be a guest,

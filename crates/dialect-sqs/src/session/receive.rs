@@ -13,7 +13,7 @@ use super::{Answer, Cx, State, Step, Stop};
 use crate::error::{Kind, SqsError};
 use crate::input::ReceiveMessage;
 use crate::limits::{RECEIVE_MAX, VISIBILITY_S_MAX, WAIT_S_MAX};
-use crate::message::{self, Attribute, Received, hex, message_id, sequence_number};
+use crate::message::{self, Attribute, Received, hex16, message_id, sequence_number};
 use crate::names;
 use crate::options::SqsOptions;
 use crate::receipt;
@@ -214,7 +214,7 @@ impl Receiving {
         receipt::encode(delivery.at, received_at, &options.account_id, &mut handle);
         writer.text("MessageId", &message_id(delivery.id));
         writer.text("ReceiptHandle", &handle);
-        writer.text("MD5OfBody", &hex(&received.body_md5));
+        writer.text("MD5OfBody", &hex16(&received.body_md5));
         writer.text("Body", &received.body);
         if self.shown.system != 0 {
             let values = self.system(delivery, &received, options);
@@ -232,7 +232,7 @@ impl Receiving {
             return;
         }
         let whole = received.attributes_md5.filter(|_| shown.len() == received.attributes.len());
-        writer.text("MD5OfMessageAttributes", &hex(&whole.unwrap_or_else(|| message::digest(&shown))));
+        writer.text("MD5OfMessageAttributes", &hex16(&whole.unwrap_or_else(|| message::digest(&shown))));
         let pairs = shown.iter().map(|attribute| (attribute.name, attribute));
         writer.map_structures("MessageAttributes", "MessageAttribute", pairs, |writer, attribute| {
             if attribute.is_binary() {

@@ -10,7 +10,7 @@ use super::{Answer, Cx, Facts, State, Step, Stop, index};
 use crate::error::{Kind, SqsError};
 use crate::input::{self, SendMessage};
 use crate::limits::{DELAY_S_MAX, ID_MAX, MESSAGE_BYTES_MAX};
-use crate::message::{self, Digest16, Outgoing, hex, message_id, sequence_number};
+use crate::message::{self, Ascii, Digest16, Outgoing, hex, hex16, message_id, sequence_number};
 use crate::wire::{Call, Record};
 
 use super::settle::{Failed, check_batch};
@@ -306,7 +306,7 @@ impl Sending {
 
 /// What a stored message is called.
 struct Accepted {
-    id: String,
+    id: Ascii<36>,
     seq: Seq,
 }
 
@@ -324,12 +324,12 @@ impl Entry {
 
     fn write(&self, writer: &mut Record, accepted: &Accepted, fifo: bool) {
         writer.text("MessageId", &accepted.id);
-        writer.text("MD5OfMessageBody", &hex(&self.body_md5));
+        writer.text("MD5OfMessageBody", &hex16(&self.body_md5));
         if let Some(md5) = &self.attributes_md5 {
-            writer.text("MD5OfMessageAttributes", &hex(md5));
+            writer.text("MD5OfMessageAttributes", &hex16(md5));
         }
         if let Some(md5) = &self.system_md5 {
-            writer.text("MD5OfMessageSystemAttributes", &hex(md5));
+            writer.text("MD5OfMessageSystemAttributes", &hex16(md5));
         }
         if fifo {
             writer.text("SequenceNumber", &sequence_number(accepted.seq));
