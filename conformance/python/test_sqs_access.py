@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import botocore.auth
 import pytest
-from botocore.exceptions import ClientError, SSLError
+from botocore.exceptions import ClientError, EndpointConnectionError, SSLError
 
 import server as servers
 from sqs_tools import UUID, bodies, call_json, client, exchange, receive, refused, send, signed
@@ -369,3 +369,73 @@ def test_tls_on_the_http_port(server, tmp_path):
     with context.wrap_socket(socket.create_connection((host, int(port))), server_hostname="localhost") as secured:
         assert secured.version() in ("TLSv1.2", "TLSv1.3")
     broker.close()
+
+
+# ---- no users and no keys: this machine only
+
+def own_address():
+    """An address of this machine by which others reach it, if it has one. Nothing is sent to find out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # for documentation only: nobody has it
+        except OSError:
+            return None
+        address = probe.getsockname()[0]
+    return None if address.startswith("127.") else address
+
+
+@pytest.mark.parametrize("query", [False, True], ids=["json", "query"])
+def test_without_keys_any_key_will_do_from_this_machine(server, query):
+    if not server.is_own:
+        pytest.skip("reads the broker's log: needs BATON_BIN")
+    broker = servers.BatonServer(server.binary)
+    try:
+        port = broker.start().http_listen.rsplit(":", 1)[1]
+        near = client(f"http://127.0.0.1:{port}", query=query, key="anything", secret="at all")
+        queue = near.create_queue(QueueName="near")["QueueUrl"]
+        send(near, queue, "from this machine")
+        assert bodies(receive(near, queue, wait=5)) == ["from this machine"]
+        assert "SQS accepts any access key from this machine" in broker.log_tail()
+        if (address := own_address()) is None:
+            pytest.skip("this machine has no address but loopback: there is no elsewhere")
+        far = client(f"http://{address}:{port}", query=query, key="anything", secret="at all")
+        with pytest.raises(EndpointConnectionError):
+            far.list_queues()
+    finally:
+        broker.close()
+
+
+@pytest.mark.parametrize("more", [[], ["--allow-plaintext"]], ids=["", "plaintext allowed"])
+def test_without_users_nothing_is_served_to_other_machines(server, more):
+    if not server.is_own:
+        pytest.skip("starts a broker that listens on all addresses: needs BATON_BIN")
+    broker = servers.BatonServer(server.binary, more)
+    broker.http_listen = "0.0.0.0:0"
+    try:
+        with pytest.raises(RuntimeError, match="ended with 3 while starting:[^$]*it needs users"):
+            broker.start()
+    finally:
+        broker.close()
+
+
+@pytest.mark.parametrize("query", [False, True], ids=["json", "query"])
+def test_with_users_but_no_keys_nobody_is_let_in_from_anywhere(server, tmp_path, query):
+    if not server.is_own:
+        pytest.skip("starts a broker that listens on all addresses: needs BATON_BIN")
+    made = subprocess.run([server.binary, "config", "password"], input="secret\n", capture_output=True, text=True, check=True)
+    config = tmp_path / "baton.toml"
+    config.write_text(CONFIG.format(hash=made.stdout.strip()))
+    broker = servers.BatonServer(server.binary, ["--allow-plaintext"], {"BATON_CONFIG": str(config)})
+    broker.http_listen = "0.0.0.0:0"
+    try:
+        port = broker.start().http_listen.rsplit(":", 1)[1]
+        for address in ("127.0.0.1", own_address()):
+            if address is None:
+                pytest.skip("this machine has no address but loopback: there is no elsewhere")
+            anybody = client(f"http://{address}:{port}", query=query, key="guest", secret="guest")
+            for call in (anybody.list_queues, lambda: anybody.create_queue(QueueName="far")):
+                with pytest.raises(ClientError) as caught:
+                    call()
+                check(caught, "InvalidClientTokenId")
+    finally:
+        broker.close()

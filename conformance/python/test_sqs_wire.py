@@ -1,8 +1,10 @@
 """SQS on the wire: JSON 1.0 and Query/XML as they are in bytes, request ids, HTTP itself, and hostile clients."""
 import json
+import os
 import socket
 import time
 import xml.etree.ElementTree as xml
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -303,6 +305,53 @@ def test_slow_clients_hinder_nobody(url, sqs_json, make_queue):
     alive(sqs_json, make_queue)
     assert time.monotonic() - begin < 20
     [raw.close() for raw in slow]
+
+
+def sending(queue, body):
+    """The head and the body of a signed SendMessage, as bytes."""
+    method, target, headers, body = signed(queue, headers={"X-Amz-Target": "AmazonSQS.SendMessage", "Content-Type": "application/x-amz-json-1.0"},
+                                           body=json.dumps({"QueueUrl": queue, "MessageBody": body}).encode())
+    lines = [f"{method} {target} HTTP/1.1"] + [f"{name}: {value}" for name, value in {"Host": urlsplit(queue).netloc, **headers, "Content-Length": len(body)}.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode(), body
+
+
+def until_closed(raw):
+    """All that comes before the connection ends."""
+    data = b""
+    try:
+        while more := raw.socket.recv(65536):
+            data += more
+    except ConnectionResetError:
+        pass  # it wrote on after the broker had closed
+    return data
+
+
+@pytest.mark.skipif(not os.environ.get("BATON_SQS_FULL"), reason="clients are given 30 s for a head, and for each piece of a body: set BATON_SQS_FULL=1")
+@pytest.mark.timeout(120)
+def test_clients_that_never_finish_are_hung_up_on_and_nothing_is_lost(url, sqs_json, make_queue):
+    queue = make_queue()
+    head, body = sending(queue, "of a client that never finishes")
+    half = len(body) // 2
+    said = {  # what each has said when it stops to say anything, or goes on with a byte now and then
+        "nothing": b"", "half a head": head[:60], "a head": head, "half a body": head + body[:half],
+        "a head, slowly": head[:60], "a body, slowly": head + body[:10],
+    }
+    slowly = {"a head, slowly": iter(head[60:]), "a body, slowly": iter(body[10:half])}
+    slow = {name: Raw(url, timeout=90).send(data) for name, data in said.items()}
+    with ThreadPoolExecutor(len(slow)) as pool:
+        closed = {name: pool.submit(until_closed, raw) for name, raw in slow.items()}
+        sent = 0
+        while not all(future.done() for future in closed.values()):
+            for name, rest in slowly.items():
+                if not closed[name].done():
+                    slow[name].send(bytes([next(rest, ord("x"))]))
+            send(sqs_json, queue, f"in time {sent}")  # nobody else waits for them
+            sent += 1
+            time.sleep(1)
+        answers = {name: future.result() for name, future in closed.items()}
+    for name, answer in answers.items():
+        assert not answer or answer.startswith(b"HTTP/1.1 408 "), (name, answer)
+    assert sorted(drain(sqs_json, queue)) == sorted(f"in time {number}" for number in range(sent))
 
 
 def test_a_client_that_goes_away_while_it_waits_loses_nothing(url, sqs_json, make_queue):
