@@ -1,5 +1,6 @@
-// Package conformance holds what amqp091-go, RabbitMQ's own Go client, must see of Baton over AMQP 0-9-1: the smoke path
-// and the errors its users match on. The server comes from BATON_BIN (started here) or AMQP_URL (running already).
+// Package conformance holds what clients written in Go must see of Baton. This file: the broker under test, and amqp091-go,
+// RabbitMQ's own client, over AMQP 0-9-1: the smoke path and the errors its users match on. The server comes from BATON_BIN
+// (started here) or, for this file only, AMQP_URL (running already).
 package conformance
 
 import (
@@ -20,8 +21,9 @@ import (
 const patience = 10 * time.Second
 
 type broker struct {
-	url, home, amqp, http string
-	process               *exec.Cmd
+	url, home                string
+	amqp, http, redis, stomp string // HOST:PORT
+	process                  *exec.Cmd
 }
 
 // start runs BATON_BIN on its data directory, with the ports it had before, if any.
@@ -30,18 +32,18 @@ func (b *broker) start(t testing.TB) {
 	ready := filepath.Join(b.home, "ready.json")
 	os.Remove(ready)
 	b.process = exec.Command(os.Getenv("BATON_BIN"), "serve", "--amqp-listen", b.amqp, "--http-listen", b.http,
-		"--data-dir", filepath.Join(b.home, "data"), "--ready-file", ready)
+		"--redis-listen", b.redis, "--stomp-listen", b.stomp, "--data-dir", filepath.Join(b.home, "data"), "--ready-file", ready)
 	log, err := os.OpenFile(filepath.Join(b.home, "baton.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	must(t, err)
 	b.process.Stdout, b.process.Stderr = log, log
 	must(t, b.process.Start())
 	eventually(t, "baton ready", func() bool {
-		var endpoints struct{ AMQP, HTTP string }
+		var endpoints struct{ AMQP, HTTP, Redis, Stomp string }
 		bytes, err := os.ReadFile(ready)
 		if err != nil || json.Unmarshal(bytes, &endpoints) != nil {
 			return false
 		}
-		b.amqp, b.http = endpoints.AMQP, endpoints.HTTP
+		b.amqp, b.http, b.redis, b.stomp = endpoints.AMQP, endpoints.HTTP, endpoints.Redis, endpoints.Stomp
 		b.url = "amqp://guest:guest@" + b.amqp + "/"
 		return true
 	})
@@ -60,9 +62,19 @@ func newBroker(t testing.TB) *broker {
 	if os.Getenv("BATON_BIN") == "" {
 		t.Fatal("set BATON_BIN to a baton binary (the suite starts it), or AMQP_URL to a running server")
 	}
-	b := &broker{home: t.TempDir(), amqp: "127.0.0.1:0", http: "127.0.0.1:0"}
+	anywhere := "127.0.0.1:0"
+	b := &broker{home: t.TempDir(), amqp: anywhere, http: anywhere, redis: anywhere, stomp: anywhere}
 	b.start(t)
 	t.Cleanup(b.kill)
+	return b
+}
+
+// ownBroker skips the test when the server is not ours: only AMQP can be tested then.
+func ownBroker(t testing.TB) *broker {
+	b := newBroker(t)
+	if b == nil {
+		t.Skip("needs a broker of our own")
+	}
 	return b
 }
 
@@ -312,10 +324,7 @@ func TestDirectReplyTo(t *testing.T) {
 }
 
 func TestConfirmedMessagesSurviveASigkill(t *testing.T) {
-	b := newBroker(t)
-	if b == nil {
-		t.Skip("needs a broker of our own")
-	}
+	b := ownBroker(t)
 	_, channel := dial(t, b.url)
 	_, err := channel.QueueDeclare("kept", true, false, false, false, nil)
 	must(t, err)

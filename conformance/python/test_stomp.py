@@ -1,4 +1,4 @@
-"""STOMP with stomp.py: versions, destinations, acknowledgements, receipts, transactions, and what ActiveMQ's and RabbitMQ's
+"""STOMP with stomp.py and stompest: versions, destinations, acknowledgements, receipts, transactions, and what ActiveMQ's and RabbitMQ's
 users know by their headers."""
 import json
 import queue
@@ -8,6 +8,8 @@ import uuid
 
 import pytest
 import stomp
+import stompest.config
+import stompest.sync
 
 WAIT_S = 10
 SHORT_S = 0.4
@@ -572,3 +574,23 @@ def test_what_a_receipt_confirmed_survives_a_kill(own_server, name):
     third.subscribe(f"/queue/{name}")
     third.nothing()
     third.close()
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_stompest_which_takes_no_header_that_is_not_escaped(server, version):
+    host, port = server.stomp_listen.rsplit(":", 1)
+    config = stompest.config.StompConfig(f"tcp://{host}:{port}", version=version, login="guest", passcode="guest")
+    client = stompest.sync.Stomp(config)
+    client.connect(versions=[version])
+    name = f"/queue/stompest-{uuid.uuid4()}"
+    client.subscribe(name, {"id": "1", "ack": "client" if version == "1.0" else "client-individual"})
+    client.send(name, b"one pizza", {"k": "a:b"})
+    assert client.canRead(WAIT_S)
+    frame = client.receiveFrame()
+    assert (frame.command, frame.body, frame.headers["k"]) == ("MESSAGE", b"one pizza", "a:b")
+    assert frame.headers["message-id"].startswith("ID:")
+    client.ack(frame, receipt="acknowledged")
+    assert client.canRead(WAIT_S)
+    assert client.receiveFrame().headers == {"receipt-id": "acknowledged"}
+    client.disconnect()
+    client.close()

@@ -74,6 +74,54 @@ pub(super) fn node_test(output: &str) -> Option<Counts> {
     counts.found()
 }
 
+/// The results of `go test -v`, of tests that have none below them: `    --- PASS: TestX/y (0.01s)`. With the reason of each that was
+/// skipped, which stands on the line below it.
+pub(super) fn go_test(output: &str) -> Option<Counts> {
+    let results: Vec<(&str, &str)> = output
+        .lines()
+        .filter_map(|line| {
+            let (word, name) = line.trim_start().strip_prefix("--- ")?.split_once(": ")?;
+            Some((word, name.split(' ').next().unwrap_or_default()))
+        })
+        .collect();
+    let has_parts = |name: &str| {
+        results.iter().any(|(_, other)| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')))
+    };
+    let mut counts = Counts::default();
+    for (word, _) in results.iter().filter(|(_, name)| !has_parts(name)) {
+        match *word {
+            "PASS" => counts.passed += 1,
+            "FAIL" => counts.failed += 1,
+            "SKIP" => counts.skipped += 1,
+            _ => {}
+        }
+    }
+    let reasons = output
+        .lines()
+        .zip(output.lines().skip(1))
+        .filter(|(line, _)| line.trim_start().starts_with("--- SKIP: "));
+    for (_, below) in reasons {
+        if let Some((_, reason)) = below.split_once(".go:").and_then(|(_, rest)| rest.split_once(": ")) {
+            counts.add(&Counts { reasons: vec![reason.to_owned()], ..Counts::default() });
+        }
+    }
+    counts.found()
+}
+
+/// The summary of Maven's Surefire: `[INFO] Tests run: 5, Failures: 0, Errors: 1, Skipped: 1`, the last without a class's name.
+pub(super) fn surefire(output: &str) -> Option<Counts> {
+    let line =
+        output.lines().rev().find(|line| line.contains("Tests run: ") && !line.contains("Time elapsed"))?;
+    let number = |word: &str| {
+        let digits = line.split_once(word)?.1;
+        digits.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()
+    };
+    let (run, skipped) = (number("Tests run: ")?, number("Skipped: ")?);
+    let failed = number("Failures: ")? + number("Errors: ")?;
+    let passed = run.saturating_sub(failed + skipped);
+    Counts { passed, failed, skipped, reasons: Vec::new() }.found()
+}
+
 /// The last line that says `N passed, N failed`: how our own runners end.
 pub(super) fn own_runner(output: &str) -> Option<Counts> {
     let last = output.lines().rev().find(|line| line.contains(" passed, ") && line.contains(" failed"))?;
@@ -134,6 +182,23 @@ mod tests {
         assert_eq!(numbers(node_test(tap)), Some((3, 2, 1)));
         assert_eq!(numbers(node_test("ℹ tests 2\nℹ pass 2\nℹ fail 0\n")), Some((2, 0, 0)));
         assert_eq!(numbers(node_test("Cannot find module\n")), None);
+    }
+
+    #[test]
+    fn go_counts_what_has_no_parts() {
+        let output = "=== RUN   TestA\n--- PASS: TestA (0.01s)\n--- FAIL: TestB (0.10s)\n    --- PASS: TestB/x (0.05s)\n    --- FAIL: TestB/y (0.05s)\n\
+                      --- PASS: TestBeta (0.01s)\n    --- SKIP: TestC/z (0.00s)\n        c_test.go:7: no NACK: too old\n--- PASS: TestC (0.01s)\nFAIL\n";
+        assert_eq!(numbers(go_test(output)), Some((3, 1, 1)));
+        assert_eq!(go_test(output).unwrap().reasons, ["no NACK: too old"]);
+        assert_eq!(numbers(go_test("FAIL baton.test/conformance [build failed]\n")), None);
+    }
+
+    #[test]
+    fn surefire_sums_up_its_classes() {
+        let output = "[INFO] Tests run: 3, Failures: 0, Errors: 0, Skipped: 1, Time elapsed: 1.2 s -- in ATest\n\
+                      [ERROR] Tests run: 7, Failures: 1, Errors: 1, Skipped: 2\n";
+        assert_eq!(numbers(surefire(output)), Some((3, 2, 2)));
+        assert_eq!(numbers(surefire("[ERROR] COMPILATION ERROR :\n")), None);
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod broker;
 mod cargo_runs;
 mod counts;
 mod exec;
+mod go;
+mod java;
 mod node;
 mod python;
 mod readme;
@@ -43,6 +45,10 @@ pub(crate) enum Suite {
     ConformancePython,
     /// amqplib against the broker
     ConformanceNode,
+    /// go-redis, go-stomp, the AWS SDK and amqp091-go against the broker
+    ConformanceGo,
+    /// Jedis, Lettuce, the AWS SDK, Spring and amqp-client against the broker
+    ConformanceJava,
     /// The broker killed with SIGKILL under load, at least 30 times
     Crash,
     /// Every program of examples/
@@ -64,6 +70,8 @@ const TESTS: &[Suite] = &[
     Suite::ConformanceRust,
     Suite::ConformancePython,
     Suite::ConformanceNode,
+    Suite::ConformanceGo,
+    Suite::ConformanceJava,
     Suite::Crash,
     Suite::Examples,
     Suite::Readme,
@@ -147,6 +155,8 @@ impl Runner<'_> {
             Suite::ConformanceRust => cargo_runs::conformance(self, log),
             Suite::ConformancePython => python::conformance(self, log),
             Suite::ConformanceNode => node::conformance(self, log),
+            Suite::ConformanceGo => go::conformance(self, log),
+            Suite::ConformanceJava => java::conformance(self, log),
             Suite::Crash => cargo_runs::crash(self, log),
             Suite::Examples => python::examples(self, log),
             Suite::Readme => readme::run(self, log),

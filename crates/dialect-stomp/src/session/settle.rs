@@ -143,8 +143,10 @@ fn parse_ack(id: &[u8]) -> Option<(ConsumerId, u64)> {
     Some((ConsumerId(consumer), digits(tag.get(1..)?)?))
 }
 
+/// An escape is read where there should be none: go-stomp writes them in 1.0 too, and who does not undo ours escapes them again.
 fn parse_message_id(id: &[u8]) -> Option<MessageId> {
-    digits(id.strip_prefix(MESSAGE_ID_PREFIX)?).map(MessageId)
+    let number = id.strip_prefix(MESSAGE_ID_PREFIX).or_else(|| id.strip_prefix(MESSAGE_ID_PREFIX_ESCAPED))?;
+    digits(number).map(MessageId)
 }
 
 fn digits(text: &[u8]) -> Option<u64> {
@@ -169,6 +171,7 @@ mod tests {
             assert_eq!(parse_ack(id), None);
         }
         assert_eq!(parse_message_id(b"ID:baton-77"), Some(MessageId(77)));
+        assert_eq!(parse_message_id(b"ID\\cbaton-77"), Some(MessageId(77)));
         assert_eq!(parse_message_id(b"77"), None);
     }
 }

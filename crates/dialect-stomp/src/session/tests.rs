@@ -335,6 +335,7 @@ fn messages_are_acknowledged_as_each_version_does() {
         ("1.2", "ACK\nid:1-2\n\n\0"),
         ("1.1", "ACK\nsubscription:s\nmessage-id:ID\\cbaton-2\n\n\0"),
         ("1.0", "ACK\nmessage-id:ID:baton-2\n\n\0"),
+        ("1.0", "ACK\nsubscription:s\nmessage-id:ID\\cbaton-2\n\n\0"),
     ] {
         let mut peer = Peer::open(version);
         peer.send("SUBSCRIBE\nid:s\ndestination:/queue/a\nack:client\n\n\0");
