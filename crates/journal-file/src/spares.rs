@@ -22,8 +22,10 @@ use crate::survey::Inventory;
 /// waits little.
 const FILL_BYTES: u64 = 1 << 20;
 /// A spare with less than this part of the wanted space is of no use (removed segments are somewhat smaller than the next ones as
-/// long as the journal grows), nor is one of so many times as much: most of it would have to be given back.
+/// long as the journal grows).
 const USEFUL_PART: u64 = 2;
+/// A file is too large when it is beyond the wanted size by this part of it: a deep backlog was drained, and the rest is given back.
+const EXCESS_PART: u64 = 4;
 /// What part of a segment's size is used of a file without prepared space.
 const UNPREPARED_PART: u64 = 4;
 
@@ -60,6 +62,11 @@ struct Pool {
     next_count: u64,
     /// A removed segment came back, used again or not, since a file was last taken.
     came_back: bool,
+}
+
+/// Whether a file is far larger than segments' files are to be.
+pub(crate) fn is_too_large(file_bytes: u64, wanted_bytes: u64) -> bool {
+    file_bytes > wanted_bytes.saturating_add(wanted_bytes / EXCESS_PART)
 }
 
 impl Pool {
@@ -137,7 +144,7 @@ impl Spares {
             let mut pool = self.pool.lock();
             pool.held_bytes = held_bytes;
             let wanted_bytes = pool.wanted_file_bytes(&self.options);
-            let too_large = |spare: &mut Spare| spare.file_bytes / USEFUL_PART > wanted_bytes;
+            let too_large = |spare: &mut Spare| is_too_large(spare.file_bytes, wanted_bytes);
             (pool.spare.take_if(too_large), wanted_bytes)
         };
         if let Some(spare) = spare {
@@ -292,7 +299,7 @@ impl Spares {
             let mut pool = self.pool.lock();
             pool.came_back = true;
             let wanted_bytes = pool.wanted_file_bytes(&self.options);
-            let useful = file_bytes >= wanted_bytes / USEFUL_PART && file_bytes / USEFUL_PART <= wanted_bytes;
+            let useful = file_bytes >= wanted_bytes / USEFUL_PART && !is_too_large(file_bytes, wanted_bytes);
             if file.is_none() {
                 None
             } else if reserve_bytes > 0 && pool.reserve.is_none() && file_bytes >= reserve_bytes {

@@ -15,10 +15,8 @@ use crate::layout::{SEAL_OFFSET, encode_header, encode_seal, segment_name};
 use crate::options::PAGE_BYTES;
 use crate::scan::offset_in_file;
 use crate::shared::{Closed, Segment, Shared};
-use crate::spares::Spare;
+use crate::spares::{Spare, is_too_large};
 
-/// A segment is left early when it is so many times as large as segments are to be by now (a deep backlog was drained).
-const TOO_LARGE: u64 = 2;
 /// A segment that is left gives back the prepared space behind its end if that is more than this part of it.
 const TAIL_PART: u64 = 16;
 
@@ -229,7 +227,7 @@ impl FileJournal {
         let segment = &self.active.segment;
         let wanted_bytes = self.shared.spares.wanted_if_ready();
         segment.end() > segment.base
-            && wanted_bytes.is_some_and(|bytes| self.active.capacity_bytes / TOO_LARGE > bytes)
+            && wanted_bytes.is_some_and(|bytes| is_too_large(self.active.capacity_bytes, bytes))
     }
 
     /// Writes the batch, with one call unless something large is attached to it. The zeros behind it fill the last page, so that the file system need
