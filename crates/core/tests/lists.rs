@@ -623,3 +623,20 @@ fn consumers_get_what_lists_push() {
     let events = ask(&mut broker, A, push("q", Side::Left, &["x"]), None);
     assert_eq!(delivered(&events), [(B.0, 1, "x".to_owned())]);
 }
+
+#[test]
+fn an_element_that_cannot_be_read_now_keeps_who_waits_for_it_waiting() {
+    let mut broker = Broker::default();
+    broker.declare("q", QueuePolicy::of_list(Side::Left));
+    broker.machine.set_resident_bytes_max(0);
+    let mut late = broker.message("", "q", "x");
+    late.delay_ms = Some(1_000);
+    broker.publish(late);
+    assert!(ask(&mut broker, B, pop("q", Side::Left), Some(u64::MAX)).is_empty());
+    broker.store.unreadable = true;
+    broker.advance(1_000);
+    assert_eq!(broker.queue("q").ready, 1);
+    broker.store.unreadable = false;
+    let events = broker.run(|machine, now, cx| machine.tick(now, cx));
+    assert_eq!(show(&answers(&events)[0].1), "q: x");
+}

@@ -72,7 +72,10 @@ impl Machine {
         } else {
             self.take_settled(now, (id, name), end, count_max, cx)
         };
-        self.touch(id);
+        // What cannot be read is looked at again by the next dispatch: by this one it would be for ever.
+        if !matches!(taken, Taken::NotYet) {
+            self.touch(id);
+        }
         Ok(taken)
     }
 
