@@ -76,10 +76,10 @@ class Consumer(threading.Thread):
         channel = connection.channel()
         channel.basic_qos(prefetch_count=PREFETCH)
         slow = self.dice.random() < 0.1
-        unacked = 0
+        unacked = last = 0
         for method, _, body in channel.consume(self.queue, inactivity_timeout=0.2):
             if method:
-                unacked += 1
+                unacked, last = unacked + 1, method.delivery_tag
                 if self.dice.random() < 0.002:
                     channel.basic_ack(method.delivery_tag - 1, multiple=True) if unacked > 1 else None
                     channel.basic_nack(method.delivery_tag, requeue=True)
@@ -92,7 +92,8 @@ class Consumer(threading.Thread):
                 if slow and self.dice.random() < 0.01:
                     time.sleep(0.1)
             elif unacked:
-                channel.basic_ack(0, multiple=True)
+                # Not all there are: those on their way here would be acknowledged without having been seen.
+                channel.basic_ack(last, multiple=True)
                 unacked = 0
             if self.over.is_set() or time.monotonic() > until:
                 break
