@@ -60,6 +60,10 @@ impl World {
         if self.sync_may_fail {
             // One that failed has to be noticed as a fault still, which may take until the next batch lands.
             self.rest();
+            // The sync of a snapshot that failed is noticed when something is written next, which may never be: its operator does not wait.
+            if self.failure.is_none() && self.disk.has_failed_sync() {
+                self.crash(false, None);
+            }
         }
         self.planned = None;
         self.sync_may_fail = false;

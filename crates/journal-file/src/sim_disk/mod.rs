@@ -45,6 +45,8 @@ struct State {
     power_loss_at: Option<u64>,
     powered: bool,
     failing_sync: Option<u64>,
+    /// One has failed since the last start.
+    failed_sync: bool,
     capacity_bytes: u64,
     read_flip_one_in: Option<u64>,
     locked: bool,
@@ -110,7 +112,7 @@ impl State {
     fn restart(&mut self) {
         self.powered = true;
         self.power_loss_at = None;
-        self.failing_sync = None;
+        (self.failing_sync, self.failed_sync) = (None, false);
         self.locked = false;
         self.generation += 1;
     }
@@ -131,6 +133,7 @@ impl SimDisk {
             power_loss_at: None,
             powered: true,
             failing_sync: None,
+            failed_sync: false,
             capacity_bytes: u64::MAX,
             read_flip_one_in: None,
             locked: false,
@@ -183,6 +186,12 @@ impl SimDisk {
     /// The `count`-th file sync from now (1 is the next) fails.
     pub fn fail_sync(&self, count: u64) {
         self.0.lock().failing_sync = Some(count);
+    }
+
+    /// Whether a file sync has failed since the power came back or the process was killed.
+    #[must_use]
+    pub fn has_failed_sync(&self) -> bool {
+        self.0.lock().failed_sync
     }
 
     /// From now on the disk holds at most this many bytes.
@@ -408,6 +417,7 @@ impl DiskFile for SimFile {
             }
             state.failing_sync = state.failing_sync.map(|count| count.saturating_sub(1));
             let fails = state.failing_sync == Some(0);
+            state.failed_sync |= fails;
             for change in std::mem::take(&mut inode.unsynced) {
                 if fails {
                     apply_torn(&mut state.random, &mut inode.medium, &change);
